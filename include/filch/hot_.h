@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Private: the few lines of the runtime that must be inline for spawn and join to cost nanoseconds. Use filch/task.h.
+ *
+ * The owner's side of the work-stealing deque lives here, because a call alone costs half of what a fork may; the thieves' side, and the essay with the
+ * invariants and the memory ordering, in runtime/sched/deque.h, which builds on this file. Model checkers compile both. Written with the
+ * compiler's __atomic builtins on plain types, so that C++ can include it.
+ *
+ * A worker's first lines are laid out here; the rest of it is the runtime's business. */
+#ifndef FILCH_HOT_H
+#define FILCH_HOT_H
+
+#include <filch/version.h>
+
+#define FILCH_LIKELY_(x) __builtin_expect(!!(x), 1)
+#define FILCH_UNLIKELY_(x) __builtin_expect(!!(x), 0)
+
+struct filch_scope;
+
+/* The part of a task that inline functions must see. */
+struct filch_task_head_ {
+    struct filch_scope *inner_; /* innermost open scope */
+};
+
+/* An item of a deque: what to call, with what, and whose it is. */
+struct filch_slot_ {
+    uintptr_t fn_, arg_, whose_, unused_;
+};
+
+/* Slots follow. */
+struct filch_buffer_ {
+    int64_t mask_;                /* capacity - 1 */
+    struct filch_buffer_ *older_; /* the one this replaced */
+    uintptr_t unused_[2];
+};
+
+struct filch_deque_ {
+    int64_t bottom_;               /* atomic: the owner writes it */
+    int64_t limit_;                /* the owner's: a push at this index needs room to be made first; INT64_MIN: no deque at all */
+    struct filch_buffer_ *buffer_; /* atomic: the owner writes it */
+    uint32_t fenced_;              /* the owner must use a real fence: membarrier(2) is missing */
+    uint32_t unused_[25];
+    int64_t top_; /* atomic: thieves and owner count it up */
+    uintptr_t unused2_[15];
+};
+
+struct filch_worker_ {
+    struct filch_task_head_ *current_; /* the task that runs; NULL: none */
+    const uint64_t *idle_;             /* atomic: who searches and who sleeps, runtime/sched/idle.h */
+    uintptr_t floor_;                  /* a call in place needs its frame above this address */
+    int32_t budget_;                   /* calls in place and dispatches until the next look round */
+    uint32_t kind_;
+    uintptr_t unused_[12];
+    struct filch_deque_ deque_;
+};
+
+/* The one thread-local variable: the calling thread's worker; on a plain thread one that has no task and no deque. */
+FILCH_API_DATA __thread struct filch_worker_ *filch_worker_tls_ __attribute__((tls_model("initial-exec")));
+
+/* Never cached by the compiler: a task that parked may go on on another thread. */
+static inline struct filch_worker_ *filch_self_(void)
+{
+    struct filch_worker_ *worker;
+#if defined(__x86_64__)
+    __asm__ volatile("movq filch_worker_tls_@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(worker));
+#elif defined(__aarch64__)
+    uintptr_t offset;
+    __asm__ volatile(
+        "mrs %0, tpidr_el0\n\tadrp %1, :gottprel:filch_worker_tls_\n\tldr %1, [%1, #:gottprel_lo12:filch_worker_tls_]\n\tldr %0, [%0, %1]"
+        : "=&r"(worker), "=&r"(offset));
+#endif
+    return worker;
+}
+
+/* The light half of the asymmetric barrier, runtime/base/barrier.h. */
+static inline void filch_barrier_(const struct filch_deque_ *d)
+{
+#ifdef FL_MODEL
+    (void)d;
+    FL_MODEL_LIGHT();
+#else
+    __asm__ volatile("" ::: "memory");
+    if (FILCH_UNLIKELY_(d->fenced_))
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* [fence] [doze] where membarrier is missing */
+#endif
+}
+
+static inline struct filch_slot_ *filch_slot_at_(struct filch_buffer_ *buffer, int64_t index)
+{
+    return (struct filch_slot_ *)(buffer + 1) + (index & buffer->mask_);
+}
+
+/* Whether bottom is `guess`, in a way the compiler learns nothing from. A right guess takes the load of bottom off the critical path: push and pop otherwise
+ * form a chain through memory, a store-to-load forwarding each, which no reordering hides. */
+static inline bool filch_deque_guessed_(const struct filch_deque_ *d, int64_t guess)
+{
+#if defined(__x86_64__) && !defined(FL_MODEL)
+    bool same;
+    __asm__ volatile("cmpq %1, %2" : "=@cce"(same) : "r"(guess), "m"(d->bottom_) : "memory");
+    return same;
+#else
+    return __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) == guess; /* own: only the owner writes it */
+#endif
+}
+
+/* Whether room must be made before a put. */
+static inline bool filch_deque_tight_(const struct filch_deque_ *d)
+{
+    return FILCH_UNLIKELY_(__atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) >= d->limit_); /* own: only the owner writes it */
+}
+
+/* Puts an item at the bottom. There is room. Returns bottom as it is now. */
+static inline int64_t filch_deque_put_(struct filch_deque_ *d, uintptr_t fn, uintptr_t arg, uintptr_t whose)
+{
+    int64_t b = __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED);                                   /* own: only the owner writes it */
+    struct filch_slot_ *slot = filch_slot_at_(__atomic_load_n(&d->buffer_, __ATOMIC_RELAXED), b); /* own: only the owner replaces it */
+    __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);                                           /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);                                         /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED);                                     /* [publish] by the store of bottom */
+    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELEASE);                                       /* [publish] pairs with fl_deque_steal */
+    return b + 1;
+}
+
+/* Claims index b = bottom - 1 for the owner. Returns whether it was still there. */
+static inline bool filch_deque_claim_(struct filch_deque_ *d, int64_t b)
+{
+    __atomic_store_n(&d->bottom_, b, __ATOMIC_RELAXED);      /* [fence] the barrier below orders it before the read of top */
+    filch_barrier_(d);                                       /* [fence] pairs with fl_deque_steal */
+    int64_t t = __atomic_load_n(&d->top_, __ATOMIC_RELAXED); /* [fence] the read behind the barrier */
+    if (FILCH_LIKELY_(t < b))
+        return true;
+    bool got =
+        t == b && __atomic_compare_exchange_n(&d->top_, &t, t + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* [take] against a thief */
+    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELAXED); /* own: gives the claim up; a thief that reads the old value misses nothing */
+    return got;
+}
+
+/* Takes the newest item back if bottom is `guess` and it is `whose`. Returns false when it is not, or a thief has it: nothing was taken. */
+static inline bool filch_deque_take_back_(struct filch_deque_ *d, int64_t guess, uintptr_t whose)
+{
+    if (FILCH_UNLIKELY_(!filch_deque_guessed_(d, guess)))
+        return false;
+    struct filch_slot_ *slot =
+        filch_slot_at_(__atomic_load_n(&d->buffer_, __ATOMIC_RELAXED), guess - 1); /* own: only the owner replaces it */
+    return FILCH_LIKELY_(__atomic_load_n(&slot->whose_, __ATOMIC_RELAXED) == whose) &&
+           filch_deque_claim_(d, guess - 1); /* own: only the owner writes slots */
+}
+
+/* Whether the caller may run a child in place now: the look round is not due, and this stack has room. */
+static inline bool filch_may_nest_(struct filch_worker_ *worker)
+{
+    return FILCH_LIKELY_(--worker->budget_ > 0) && FILCH_LIKELY_((uintptr_t)__builtin_frame_address(0) > worker->floor_);
+}
+
+/* Whether somebody sleeps who may have to be woken for what was just put. */
+static inline bool filch_sleepers_(struct filch_worker_ *worker)
+{
+    filch_barrier_(&worker->deque_);                                                               /* [doze] pairs with fl_idle_doze */
+    return FILCH_UNLIKELY_((__atomic_load_n(worker->idle_, __ATOMIC_RELAXED) & 0xffff0000u) != 0); /* [doze] the read behind the barrier */
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Runtimes: any number side by side, each a pool of workers with its own tasks. There is no global one. */
+#ifndef FILCH_RUNTIME_H
+#define FILCH_RUNTIME_H
+
+#include <filch/version.h>
+
+typedef struct filch_runtime filch_runtime;
+
+/** The three threading models: the same program under each, so that anyone can measure the difference. */
+typedef enum filch_model {
+    FILCH_MODEL_MN = 0, /**< many tasks on some workers that steal: the model filch is for */
+    FILCH_MODEL_N1 = 1, /**< many tasks on one worker */
+    FILCH_MODEL_11 = 2, /**< every task a kernel thread of its own */
+} filch_model;
+
+/** Whether workers are pinned to CPUs. Pinning is best effort and never makes a start fail. */
+typedef enum filch_pin {
+    FILCH_PIN_AUTO = 0,  /**< pinned, unless a CPU quota is in force or there are more workers than CPUs */
+    FILCH_PIN_NONE = 1,  /**< never */
+    FILCH_PIN_CORES = 2, /**< always, round the allowed CPUs when there are more workers than those */
+} filch_pin;
+
+/** How a runtime is made. Zero means "choose for me" in every field. */
+typedef struct filch_config {
+    unsigned workers;  /**< how many; 0: one per allowed core, at most the CPU quota; 1 to 1024 */
+    filch_model model; /**< which threading model */
+    filch_pin pin;     /**< pinning of workers */
+    size_t stack_size; /**< bytes of a task's stack, guard page included; 0: 65,536; a power of two, 16 KiB to 64 MiB */
+    const char *name;  /**< for kernel thread names and dumps; copied; NULL: "filch" */
+} filch_config;
+
+/** Runs `fn(arg)` as the first task of a new runtime, waits until it and all it spawned have ended, and stops the runtime.
+ * @param config how to make the runtime, or NULL
+ * @return what `fn` returned; or before it ran: -EINVAL bad config, -ENOMEM, -EMFILE/-ENFILE no descriptors for the rings,
+ *   -EAGAIN no kernel threads, -EPERM/-ENOSYS io_uring is forbidden or missing here, -EDEADLK called from a task
+ * Context: any thread that is not a task; blocks it. */
+FILCH_API int filch_run(const filch_config *config, filch_fn *fn, void *arg);
+
+/** Makes a runtime and starts its workers.
+ * @param config how to make it, or NULL
+ * @param ret_runtime where the runtime goes; the caller ends it with filch_stop; untouched on failure
+ * @return 0 or a code of filch_run. Context: any thread, never parks. */
+FILCH_API int filch_start(const filch_config *config, filch_runtime **ret_runtime);
+
+/** Hands `fn(arg)` to a runtime as a task of its own: nobody joins it, its result is dropped, filch_stop waits for it.
+ * @return 0; -ENOMEM; -ESHUTDOWN when filch_stop has begun. Context: task or any thread, never parks. */
+FILCH_API int filch_submit(filch_runtime *runtime, filch_fn *fn, void *arg);
+
+/** Runs `fn(arg)` as a task of `runtime` and waits for its result.
+ * @return what `fn` returned; -ENOMEM; -ESHUTDOWN. Context: task or any thread, parks (blocks a plain thread). */
+FILCH_API FILCH_PARKS int filch_call(filch_runtime *runtime, filch_fn *fn, void *arg);
+
+/** Ends a runtime: takes no new work, waits for the submitted tasks until `deadline`, then cancels what is left and waits for
+ * that a second more. On 0 the runtime is gone with its threads and memory. NULL is allowed.
+ * @param deadline absolute, nanoseconds of CLOCK_MONOTONIC; 0: cancel at once; FILCH_NEVER: only wait
+ * @return 0; -ETIMEDOUT when tasks still run (they are named on stderr; the runtime lives on, call again);
+ *   -EDEADLK called from one of its own tasks. Context: any thread, blocks it. */
+FILCH_API int filch_stop(filch_runtime *runtime, int64_t deadline);
+
+/** The runtime of the calling task, or NULL on a plain thread. Context: any thread, never parks. */
+FILCH_API filch_runtime *filch_current(void);
+
+/** How many workers a runtime has. Context: any thread, never parks. */
+FILCH_API unsigned filch_workers(const filch_runtime *runtime);
+
+/** Where one worker runs. */
+typedef struct filch_worker_info {
+    unsigned index; /**< 0 to filch_workers() - 1 */
+    int cpu;        /**< the OS index of the CPU it is pinned to, or -1 */
+    int core;       /**< logical index of the core, or -1 */
+    int node;       /**< logical index of the NUMA node, or -1 */
+    int tid;        /**< the kernel thread's id */
+} filch_worker_info;
+
+/** Tells where worker `index` runs.
+ * @return 0; -EINVAL no such worker. Context: any thread, never parks. */
+FILCH_API int filch_worker_where(const filch_runtime *runtime, unsigned index, filch_worker_info *ret_info);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks and scopes.
+ *
+ * A scope is a block that owns the tasks spawned into it. It lives in the parent's frame, so arguments and results
+ * do too: no handles, no futures. What a scope lends to its children is declared *before* the scope.
+ *
+ *     struct part a = {...}, b = {...};
+ *     FILCH_SCOPE(s);
+ *     filch_spawn(&s, work, &a);
+ *     filch_spawn(&s, work, &b);
+ *     int r = filch_join(&s);
+ *
+ * A child that nobody stole is run by filch_join itself, on the parent's stack, as a plain call: for that time it *is* the parent's task (filch_self,
+ * filch_name and the owner of a mutex say so). */
+#ifndef FILCH_TASK_H
+#define FILCH_TASK_H
+
+#include <filch/hot_.h>
+#include <filch/time.h>
+#include <filch/version.h>
+
+struct filch_link_ {
+    struct filch_link_ *prev_, *next_;
+};
+
+/** A scope. Open it with FILCH_SCOPE or FILCH_SCOPE_UNTIL; every field is private. It must not be copied or moved. */
+typedef struct filch_scope {
+    struct filch_task_head_ *owner_; /* the task that opened it */
+    struct filch_scope *parent_;     /* the scope around it */
+    int64_t mine_;                   /* children spawned by the owner, less those it ran in place */
+    int64_t others_;                 /* atomic: minus the children that ended elsewhere; see runtime/sync/scope.c */
+    uint32_t state_;                 /* atomic: which of the slow parts below are in use */
+    int32_t result_;                 /* atomic: the first failure, or 0 */
+    int64_t bottom_;                 /* where the owner's worker's deque ended after the last spawn: a guess that saves a load */
+    /* From here on valid only once state_ says so. */
+    int32_t cancelled_;
+    uint32_t lock_;
+    uint32_t pins_;
+    struct filch_link_ tasks_, scopes_, sibling_;
+    struct {
+        struct filch_link_ link_;
+        int64_t when_;
+        void *wheel_;
+        void (*fire_)(void *);
+        uint32_t state_;
+    } timer_;
+} filch_scope;
+
+/* The seldom paths of the inline functions below. */
+FILCH_API void filch_scope_enter_until_(filch_scope *scope, int64_t deadline);
+FILCH_API void filch_scope_leave_slow_(filch_scope *scope);
+FILCH_API void filch_scope_outside_(void) __attribute__((noreturn, cold));
+FILCH_API int filch_spawn_slow_(filch_scope *scope, filch_fn *fn, void *arg);
+FILCH_API int filch_spawned_slow_(filch_scope *scope);
+FILCH_API int filch_join_slow_(filch_scope *scope);
+FILCH_API void filch_child_failed_(filch_scope *scope, int result);
+
+#define FILCH_SPAWN_BOUND_ 1024 /* unstarted children at which a spawner lets them go first */
+
+static inline void filch_scope_enter_(filch_scope *scope)
+{
+    struct filch_task_head_ *task = filch_self_()->current_;
+    if (FILCH_UNLIKELY_(!task))
+        filch_scope_outside_();
+    scope->owner_ = task;
+    scope->parent_ = task->inner_;
+    scope->mine_ = 0;
+    scope->others_ = 0;
+    scope->state_ = 0;
+    scope->result_ = 0;
+    task->inner_ = scope;
+}
+
+static inline void filch_scope_leave_(filch_scope *scope)
+{
+    if (FILCH_UNLIKELY_((scope->mine_ | scope->others_ | scope->state_) != 0))
+        filch_scope_leave_slow_(scope);
+    else
+        scope->owner_->inner_ = scope->parent_;
+}
+
+/** Opens scope `name` until the end of the enclosing block. Leaving the block joins it: after filch_join nothing is left to do;
+ * without one (an early return, say) the children are cancelled and then joined.
+ * Context: task only; leaving parks. */
+#define FILCH_SCOPE(name)                                          \
+    __attribute__((cleanup(filch_scope_leave_))) filch_scope name; \
+    filch_scope_enter_(&name)
+
+/** As FILCH_SCOPE; when `deadline` (absolute nanoseconds, see filch_after) passes, the scope is cancelled with -ETIMEDOUT: the parked
+ * calls of the block and of all its children return that. A deadline can only shorten those around it. Context: task only. */
+#define FILCH_SCOPE_UNTIL(name, deadline)                          \
+    __attribute__((cleanup(filch_scope_leave_))) filch_scope name; \
+    filch_scope_enter_until_(&name, deadline)
+
+/** Spawns a task that runs `fn(arg)`, as a child of `scope`. It may run at once on another worker, at the latest in filch_join.
+ * @param scope opened by the caller, or by an ancestor that the caller is a child of
+ * @param arg lent to the child until the scope is joined
+ * @return 0; -ENOMEM no memory for the task; -EAGAIN no kernel thread (FILCH_MODEL_11): nothing was spawned.
+ * Context: task, parks (a spawner with a thousand unstarted children lets them go first). */
+static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void *arg)
+{
+    struct filch_worker_ *w = filch_self_();
+    if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || filch_deque_tight_(&w->deque_))
+        return filch_spawn_slow_(scope, fn, arg);
+    scope->bottom_ = filch_deque_put_(&w->deque_, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
+    if (FILCH_UNLIKELY_(++scope->mine_ >= FILCH_SPAWN_BOUND_) || filch_sleepers_(w))
+        return filch_spawned_slow_(scope);
+    return 0;
+}
+
+/** What filch_spawn_with can be told; zero means "choose for me". */
+typedef struct filch_task_options {
+    const char *name;  /**< for dumps and gdb; not copied, must outlive the task */
+    size_t stack_size; /**< bytes, rounded up to a power of two, at most 64 MiB; 0: the runtime's */
+} filch_task_options;
+
+/** As filch_spawn, with options.
+ * @return as filch_spawn; -EINVAL stack size. Context: task, parks. */
+FILCH_API FILCH_PARKS int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg);
+
+/** Waits for every child of `scope`, running those that nobody has taken yet. The scope can be used again afterwards.
+ * Cannot be cancelled itself: a cancelled scope makes its children return.
+ * @return the first failure of a child (its siblings were cancelled then), else 0. Context: the task that opened the scope, parks. */
+static inline FILCH_PARKS int filch_join(filch_scope *scope)
+{
+    struct filch_worker_ *w = filch_self_();
+    if (FILCH_UNLIKELY_(w->current_ != scope->owner_) || FILCH_UNLIKELY_(scope->owner_->inner_ != scope))
+        return filch_join_slow_(scope);
+    while (scope->mine_ > 0) {
+        int64_t bottom = scope->bottom_;
+        if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, bottom, (uintptr_t)scope)))
+            return filch_join_slow_(scope);
+        struct filch_slot_ *slot = filch_slot_at_(w->deque_.buffer_, bottom - 1);
+        scope->bottom_ = bottom - 1;
+        scope->mine_--;
+        int result = ((filch_fn *)slot->fn_)((void *)slot->arg_);
+        if (FILCH_UNLIKELY_(result < 0))
+            filch_child_failed_(scope, result);
+        w = filch_self_();
+    }
+    if (FILCH_LIKELY_((scope->mine_ | scope->others_ | (int64_t)(scope->state_ | (uint32_t)scope->result_)) == 0))
+        return 0;
+    return filch_join_slow_(scope);
+}
+
+/** Cancels a scope: parked calls of its block and its children, now or later, return -ECANCELED. The first cancel counts, further ones do nothing.
+ * @param scope must not have been left. Context: task or any thread, never parks. */
+FILCH_API void filch_cancel(filch_scope *scope);
+
+/** Whether a scope around the caller was cancelled.
+ * @return 0, -ECANCELED or -ETIMEDOUT; 0 on a plain thread. Context: any thread, never parks. */
+FILCH_API int filch_cancelled(void);
+
+/** Lets other tasks run: unstarted ones of this worker first, then those that yielded or were made ready before.
+ * Context: task (a plain thread calls sched_yield), parks. */
+FILCH_API FILCH_PARKS void filch_yield(void);
+
+/** An id of the calling task while it lives, or NULL on a plain thread. Context: any thread, never parks. */
+FILCH_API const void *filch_self(void);
+
+/** The name of the calling task: as set, else NULL. Context: any thread, never parks. */
+FILCH_API const char *filch_name(void);
+
+/** Names the calling task; not copied. Context: task, never parks. */
+FILCH_API void filch_set_name(const char *name);
+
+/* ---- the in-frame fork: one child, no descriptor, no count ---- */
+
+/** A forked call, in the caller's frame. Every field is private. */
+typedef struct filch_frame {
+    filch_scope *scope_; /* the innermost one at the fork */
+    uintptr_t state_;    /* atomic */
+    int64_t bottom_;     /* where the worker's deque ended after the fork: a guess that saves a load */
+    int result_;
+    filch_fn *fn_; /* only while nobody else was offered it; else it stands in the deque */
+    void *arg_;
+} filch_frame;
+
+FILCH_API int filch_fork_slow_(filch_frame *frame, filch_fn *fn, void *arg);
+FILCH_API int filch_forked_slow_(void);
+FILCH_API int filch_meet_slow_(filch_frame *frame);
+
+/** Offers `fn(arg)` to other workers while the caller goes on; filch_meet(frame) must follow in the same function, forks and meets nested like
+ * brackets. About half the cost of a scope: it pays where a task is a few nanoseconds and the fork is fixed. The call has no
+ * name and no scope of its own, and its failure cancels nobody.
+ * @param frame in the caller's frame, lent until filch_meet returns
+ * @return 0; -ENOMEM when nothing can be offered: filch_meet will run it. Never needs to be checked. Context: task, never parks. */
+static inline int filch_fork(filch_frame *frame, filch_fn *fn, void *arg)
+{
+    struct filch_worker_ *w = filch_self_();
+    if (filch_deque_tight_(&w->deque_))
+        return filch_fork_slow_(frame, fn, arg);
+    frame->scope_ = w->current_->inner_;
+    frame->state_ = 0;
+    frame->bottom_ = filch_deque_put_(&w->deque_, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)frame | 1);
+    if (filch_sleepers_(w))
+        return filch_forked_slow_();
+    return 0;
+}
+
+/** Runs what `frame` offered if nobody took it, else waits for it.
+ * @return what `fn` returned. Context: the task that forked, parks. */
+static inline FILCH_PARKS int filch_meet(filch_frame *frame)
+{
+    struct filch_worker_ *w = filch_self_();
+    if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, frame->bottom_, (uintptr_t)frame | 1)))
+        return filch_meet_slow_(frame);
+    struct filch_slot_ *slot = filch_slot_at_(w->deque_.buffer_, frame->bottom_ - 1);
+    return ((filch_fn *)slot->fn_)((void *)slot->arg_);
+}
+
+/** As filch_meet, for a caller that says once more what it forked, so that the compiler sees whom it calls: it may inline that.
+ * @param fn as given to filch_fork @param arg as given to filch_fork
+ * @return what `fn` returned. Context: the task that forked, parks. */
+static inline FILCH_PARKS int filch_meet_as(filch_frame *frame, filch_fn *fn, void *arg)
+{
+    struct filch_worker_ *w = filch_self_();
+    if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, frame->bottom_, (uintptr_t)frame | 1)))
+        return filch_meet_slow_(frame);
+    return fn(arg);
+}
+
+/** One part of filch_for: the half-open range [begin, end). */
+typedef int filch_for_fn(void *arg, int64_t begin, int64_t end);
+
+/** Runs `fn` over [begin, end) in parts, in parallel, splitting where somebody is free to take a part.
+ * @param grain the longest part that is not split; 0: chosen
+ * @return the first failure seen (parts not yet begun are skipped then), else 0. Context: task, parks. */
+FILCH_API FILCH_PARKS int filch_for(int64_t begin, int64_t end, int64_t grain, filch_for_fn *fn, void *arg);
+
+#endif

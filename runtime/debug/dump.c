@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The dump: a line a worker, a line a parked task, by reading only.
+ *
+ * Parked tasks are found through the stacks: each says which task parked on it last. Nothing is locked but the list of arenas (which only
+ * grows), so a dump works while the runtime is stuck, and may show a task as it was a moment ago; memory of descriptors and stacks
+ * outlives every task, so a stale look never faults. */
+#include "sched/worker.h"
+
+#include <filch/debug.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct out {
+    int fd;
+    int error;
+    unsigned parked;
+};
+
+static FL_PRINTF(2, 3) void line(struct out *out, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    n = n < (int)sizeof text ? n : (int)sizeof text - 1;
+    for (char *at = text; n > 0 && !out->error;) {
+        ssize_t r = write(out->fd, at, (size_t)n);
+        if (r < 0 && errno != EINTR)
+            out->error = -errno;
+        else if (r > 0)
+            at += r, n -= (int)r;
+    }
+}
+
+__attribute__((no_sanitize("address", "thread"))) static void see(struct fl_stack *stack, void *arg)
+{
+    struct out *out = arg;
+    struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* hint: shown */
+    const char *why = task ? task->why : NULL;
+    if (!why || task->stack != stack)
+        return;
+    out->parked++;
+    line(out, "  task %p  %-16s parked: %-8s stack %p\n", (void *)task, fl_task_name(task) ? fl_task_name(task) : "-", why,
+         (void *)stack->low);
+}
+
+static void worker(struct out *out, struct fl_worker *w)
+{
+    struct fl_task *task = (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)); /* hint: shown */
+    bool asleep = load_relaxed(&w->sleeper.state) != FL_AWAKE;                                                     /* hint: shown */
+    int tid = load_relaxed(&w->tid);                                                                               /* hint: shown */
+    line(out, "  worker %-3u cpu %-3d tid %-7d %-8s deque %-6lld ready %-6llu", w->index, w->cpu, tid,
+         task     ? "running"
+         : asleep ? "asleep"
+                  : "looking",
+         (long long)fl_deque_size_hint(&w->hot.deque_), (unsigned long long)fl_ready_size_hint(&w->ready));
+    line(out, task ? " task %p\n" : "\n", (void *)task);
+}
+
+int filch_dump(const filch_runtime *runtime, int fd)
+{
+    struct out out = {.fd = fd};
+    struct fl_inject *inject = &((filch_runtime *)(uintptr_t)runtime)->inject;
+    line(&out, "runtime %s: %u workers, %u injected\n", runtime->name, runtime->count, load_relaxed(&inject->count)); /* hint: shown */
+    for (unsigned i = 0; i < runtime->count; i++)
+        worker(&out, runtime->workers[i]);
+    fl_stacks_each(runtime->stacks, see, &out);
+    line(&out, "  %u parked\n", out.parked);
+    return out.error;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters: each worker counts for itself; here they are summed. */
+#include "sched/worker.h"
+
+#include <filch/debug.h>
+
+#define SUM(field) ret_stats->field += load_relaxed(&w->counters.field) /* counter */
+
+void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
+{
+    *ret_stats = (filch_stats){0};
+    for (unsigned i = 0; i < runtime->count; i++) {
+        struct fl_worker *w = runtime->workers[i];
+        SUM(spawned);
+        SUM(dispatched);
+        SUM(parks);
+        SUM(steals);
+        SUM(steal_attempts);
+        SUM(wakes);
+        SUM(sleeps);
+        ret_stats->operations += load_relaxed(&w->ring.operations); /* counter */
+        ret_stats->timers += load_relaxed(&w->wheel.expired);       /* counter */
+    }
+    struct fl_stacks_info info;
+    fl_stacks_info(runtime->stacks, &info);
+    ret_stats->stacks = info.stacks;
+    ret_stats->stacks_guarded = info.guarded;
+    ret_stats->stack_bytes = info.bytes;
+    ret_stats->guard = (filch_guard_kind)info.guard;
+}

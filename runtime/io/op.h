@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations: one request to the kernel, the task that is parked in it, and its way back. See op.c for the essay. */
+#ifndef FL_IO_OP_H
+#define FL_IO_OP_H
+
+#include "sync/wait.h"
+
+#include <liburing.h>
+
+/** Runs one prepared request and parks the calling task until its last completion.
+ * @param sqe prepared by io_uring_prep_*; what it points to is lent until this returns
+ * @param cancellable whether a cancel reaches it (close is not)
+ * @return the completion's result; -ECANCELED, -ETIMEDOUT; -ENOMEM, -EAGAIN, -EBUSY no ring space or stack: nothing was started. */
+int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
+
+/** Asks the kernel to cancel the operation that task->waits named; it may have ended. For the cancel of a scope (sync/wait.h). */
+void fl_op_cancel(struct fl_task *task, uint64_t waits);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* One io_uring in default mode: no COOP_TASKRUN, no DEFER_TASKRUN, no SQPOLL.
+ *
+ * Completions must be seen by others while the owner is stuck in user code or in a system call. In default mode the kernel posts them from task
+ * work that interrupts the owner, so that another thread finds them in the queue after 16-34 us and may reap them under the lock; with DEFER_TASKRUN it
+ * never does until the owner enters the kernel, with COOP_TASKRUN it waits for the next tick. An operation costs the same in all modes.
+ * The price: task work can make a foreign blocking call on that carrier return EINTR.
+ *
+ * Invariants
+ *   1. The submission queue's tail and the completion queue's head are moved under the lock only.
+ *   2. The owner sleeps without the lock. Before that it flushes, so nothing that is queued waits for somebody who sleeps.
+ *   3. A multishot poll on wake_fd stands whenever the owner sleeps. The eventfd is never read: each write to it posts a completion anyway.
+ *   4. inflight counts callers' operations between queueing and completion; a ring is not closed before it is zero (a carrier that
+ *      exits with operations in flight has them cancelled by the kernel).
+ *
+ * Memory ordering: the lock orders everything but the sleep. A waker's write(2) to the eventfd comes after what it published; the kernel's
+ * completion, seen with acquire (liburing), comes after the write.
+ *
+ * Sources: io_uring(7), io_uring_enter(2), io_uring_register(2). */
+#include "machine/ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ENTRIES 256      /* of the submission queue: one flush takes so many */
+#define COMPLETIONS 4096 /* more in flight overflow into the kernel's list, which costs a system call, not a loss */
+#define BATCH 64         /* completions copied out a time under the lock */
+
+static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
+{
+    struct fl_ring *ring = fl_container_of(op, struct fl_ring, wake_op);
+    (void)res;
+    if (!(flags & IORING_CQE_F_MORE)) {
+        fl_lock_take(&ring->lock);
+        ring->armed = false;
+        fl_lock_give(&ring->lock);
+    }
+}
+
+int fl_ring_init(struct fl_ring *ring)
+{
+    *ring = (struct fl_ring){.wake_fd = -1, .wake_op.done = woken};
+    int r = -ENOMEM;
+    for (unsigned entries = ENTRIES, completions = COMPLETIONS; r == -ENOMEM && entries >= 8; entries /= 2, completions /= 2) {
+        struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = completions};
+        r = io_uring_queue_init_params(entries, &ring->uring, &params);
+    }
+    if (r < 0)
+        return r;
+    io_uring_ring_dontfork(&ring->uring);
+    ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ring->wake_fd < 0) {
+        r = -errno;
+        io_uring_queue_exit(&ring->uring);
+        return r;
+    }
+    return 0;
+}
+
+void fl_ring_fini(struct fl_ring *ring)
+{
+    if (ring->wake_fd < 0)
+        return;
+    io_uring_queue_exit(&ring->uring);
+    close(ring->wake_fd);
+    ring->wake_fd = -1;
+}
+
+/* Tells the kernel of all that is queued; the lock is held. */
+static int submit_locked(struct fl_ring *ring)
+{
+    unsigned before = io_uring_sq_ready(&ring->uring);
+    if (before == 0)
+        return 0;
+    int r = io_uring_submit(&ring->uring);
+    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: others only look whether a flush is due */
+    return r < 0 && r != -EINTR ? r : 0;
+}
+
+static struct io_uring_sqe *entry_locked(struct fl_ring *ring, int *ret_error)
+{
+    struct io_uring_sqe *slot = io_uring_get_sqe(&ring->uring);
+    if (!slot) {
+        *ret_error = submit_locked(ring);
+        if (*ret_error == 0)
+            slot = io_uring_get_sqe(&ring->uring);
+        if (!slot && *ret_error == 0)
+            *ret_error = -EAGAIN;
+    }
+    return slot;
+}
+
+int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
+{
+    int error = 0;
+    struct io_uring_sqe *slot = entry_locked(ring, &error);
+    if (!slot)
+        return error;
+    *slot = *sqe;
+    io_uring_sqe_set_data(slot, op);
+    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
+    add_relaxed(&ring->inflight, 1);                               /* counter */
+    add_relaxed(&ring->operations, 1);                             /* counter */
+    return 0;
+}
+
+int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    int error = 0;
+    fl_lock_take(&ring->lock);
+    struct io_uring_sqe *slot = entry_locked(ring, &error);
+    if (slot) {
+        io_uring_prep_cancel(slot, op, 0);
+        io_uring_sqe_set_data(slot, NULL);
+        error = submit_locked(ring);
+    }
+    fl_lock_give(&ring->lock);
+    return error;
+}
+
+int fl_ring_flush(struct fl_ring *ring)
+{
+    if (load_relaxed(&ring->queued) == 0) /* hint: the owner sees its own; another thread looks again soon */
+        return 0;
+    fl_lock_take(&ring->lock);
+    int r = submit_locked(ring);
+    fl_lock_give(&ring->lock);
+    return r;
+}
+
+unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
+{
+    unsigned total = 0, n;
+    bool wake = false;
+    do {
+        struct {
+            struct fl_ring_op *op;
+            int32_t res;
+            uint32_t flags;
+        } batch[BATCH];
+        struct io_uring_cqe *cqes[BATCH];
+        fl_lock_take(&ring->lock);
+        n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH); /* also fetches what overflowed */
+        for (unsigned i = 0; i < n; i++) {
+            batch[i].op = io_uring_cqe_get_data(cqes[i]);
+            batch[i].res = cqes[i]->res;
+            batch[i].flags = cqes[i]->flags;
+        }
+        io_uring_cq_advance(&ring->uring, n);
+        fl_lock_give(&ring->lock);
+        for (unsigned i = 0; i < n; i++) {
+            struct fl_ring_op *op = batch[i].op;
+            if (!op)
+                continue; /* the answer to a cancel: the operation's own completion tells */
+            if (op != &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
+                sub_relaxed(&ring->inflight, 1); /* counter */
+            wake |= op == &ring->wake_op;
+            op->done(op, batch[i].res, batch[i].flags);
+        }
+        total += n;
+    } while (n == BATCH);
+    if (wake && !owner)
+        fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
+    return total;
+}
+
+void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
+{
+    if (!ring->armed || load_relaxed(&ring->queued)) { /* own: only the owner sets armed; hint: its own entries */
+        fl_lock_take(&ring->lock);
+        if (!ring->armed) {
+            int error = 0;
+            struct io_uring_sqe *slot = entry_locked(ring, &error);
+            if (slot) {
+                io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
+                io_uring_sqe_set_data(slot, &ring->wake_op);
+                ring->armed = true;
+            }
+        }
+        int r = submit_locked(ring);
+        bool armed = ring->armed;
+        fl_lock_give(&ring->lock);
+        if (r < 0 || !armed)
+            timeout = timeout < 1000000 ? timeout : 1000000; /* the kernel takes nothing now: come back soon */
+    }
+    if (timeout == 0)
+        return;
+    struct __kernel_timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+    struct io_uring_getevents_arg arg = {.ts = timeout == INT64_MAX ? 0 : (uint64_t)(uintptr_t)&ts};
+    io_uring_enter2((unsigned)ring->uring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&arg, sizeof arg);
+}
+
+void fl_ring_wake(struct fl_ring *ring)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(ring->wake_fd, &one, sizeof one); /* EAGAIN: 2^64 - 2 wakes unread, the poll stands signalled */
+    (void)ignored;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/* Topology: the CPUs this process may use, the cores and caches they lie in, and the CPU time the cgroups leave it.
+ * Read once when a runtime starts; nothing here is hot.
+ *
+ * Invariants
+ *   1. 1 <= workers <= cores <= cpus, and workers = min(cores, ceil(quota)), at least 1, where a quota is known.
+ *   2. places[i].cpu are pairwise distinct, and so are places[i].core: one place a core. Places of one cache, and of one node, stand
+ *      side by side, because hwloc's logical order walks the tree depth first.
+ *   3. The kernel's affinity mask is the truth, hwloc only explains it: on this machine {allowed CPUs} = sched_getaffinity of the process,
+ *      which the kernel has already cut down to the cpuset and to what is online. A CPU that hwloc does not know (a container that shows
+ *      only part of /sys) is a place of its own at the end; a CPU that only hwloc knows is no place. If hwloc fails altogether, all
+ *      CPUs are of the first kind. OS indices may have gaps: none is ever compared with a count.
+ *   4. When hwloc describes another machine (HWLOC_SYNTHETIC, HWLOC_XMLFILE), affinity says nothing and its allowed set is
+ *      the truth. Pinning then fails for the CPUs that do not exist here, with an error and no harm.
+ *   5. quota = min over every cgroup from the process's own up to the root of each mount that shows it, both hierarchies, of
+ *      quota / period. A file that is missing, vanishes or makes no sense says nothing.
+ *   6. A good guest: the discovery never rebinds a thread, reads no I/O device, sets no environment variable, and leaves stdout alone
+ *      (hwloc may complain on stderr about broken firmware tables, and the files of /sys that it has open meanwhile are not CLOEXEC).
+ *   7. cache and core numbers are unique across levels: hwloc's logical index, shifted by the number of objects on the levels above of
+ *      the same kind. Where all cores are alike the shift is 0.
+ *
+ * Memory ordering: none. A struct fl_topology is constant between init and fini; whoever hands it to a thread orders that.
+ *
+ * Who calls: init and fini, a runtime's start and end, and the `filch` command; pin, a carrier for itself; distance, anyone.
+ *
+ * Choices with a loser
+ *   - The affinity of the process (its main thread), not of the caller. A pinned carrier, or any thread that its owner pinned, may start a
+ *     runtime: it would get a single worker, and nobody would see why.
+ *   - Every ancestor, not the process's own cgroup: in a Kubernetes pod or under a systemd slice the limit usually stands further up, and
+ *     what an ancestor allows is all that its descendants share.
+ *   - A quota that is no smaller than the allowed CPUs can never throttle us, so it does not stop pinning. This is what a container
+ *     with exclusive CPUs looks like (a cpuset of n and a quota of n), where pinning is at its best.
+ *   - One place a core, not a hardware thread: two workers of one core share its caches and ports, and quota counts threads as whole CPUs.
+ *   - No hwloc x86 back-end (it rebinds the calling thread to each CPU in turn), no CPU kinds (they have counted CPUs outside the cgroup,
+ *     and been wrong on whole families), no distance matrices (the tree is enough to order victims).
+ *   - No hwloc_set_cpubind: its process variant moves the host's threads, and with a foreign topology it succeeds and does nothing.
+ *   - Discovery that leaves out what the cpuset forbids (hwloc's default): forbidden memory nodes vanish, and with them the node that a CPU
+ *     lies in. Hence HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED, and numbers that are the same inside and outside of a container.
+ *
+ * Sources: cgroup-v1/cgroup-v2 documentation of the kernel, proc(5) for mountinfo, cgroup_namespaces(7) for the "/.." in paths. */
+#define _GNU_SOURCE 1
+#include "machine/topology.h"
+
+#include <errno.h>
+#include <hwloc.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CPUS_MAX (1 << 20) /* ends the search for a mask the kernel finds long enough */
+
+/* ---- quota ---- */
+
+struct quota {
+    double cpus; /* 0: none yet */
+    char *from;
+    size_t from_size;
+};
+
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return NULL;
+    char *text = NULL;
+    size_t size = 0;
+    if (getdelim(&text, &size, '\0', file) < 0) {
+        free(text);
+        text = NULL;
+    }
+    fclose(file);
+    return text;
+}
+
+/* A positive number at *text, which is moved behind it. */
+static bool take_number(const char **text, double *ret_number)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(*text, &end, 10);
+    if (end == *text || errno || number <= 0)
+        return false;
+    *text = end;
+    *ret_number = (double)number;
+    return true;
+}
+
+static bool at_end(const char *text)
+{
+    return text[strspn(text, " \n")] == '\0';
+}
+
+static void limit(struct quota *quota, double cpus, const char *file)
+{
+    if (quota->cpus > 0 && cpus >= quota->cpus)
+        return;
+    quota->cpus = cpus;
+    if (quota->from && quota->from_size)
+        snprintf(quota->from, quota->from_size, "%s", file);
+}
+
+/* "50000 100000": quota and period in microseconds; "max 100000": none. */
+static void look_v2(struct quota *quota, const char *dir)
+{
+    char *file;
+    if (asprintf(&file, "%s/cpu.max", dir) < 0)
+        return;
+    char *text = read_text(file);
+    const char *at = text;
+    double time, period;
+    if (text && take_number(&at, &time) && take_number(&at, &period) && at_end(at))
+        limit(quota, time / period, file);
+    free(text);
+    free(file);
+}
+
+/* Two files of one number each; a quota of -1: none. */
+static void look_v1(struct quota *quota, const char *dir)
+{
+    char *file, *file_period;
+    if (asprintf(&file, "%s/cpu.cfs_quota_us", dir) < 0)
+        return;
+    if (asprintf(&file_period, "%s/cpu.cfs_period_us", dir) < 0) {
+        free(file);
+        return;
+    }
+    char *text = read_text(file), *text_period = text ? read_text(file_period) : NULL;
+    const char *at = text, *at_period = text_period;
+    double time, period;
+    if (text_period && take_number(&at, &time) && at_end(at) && take_number(&at_period, &period) && at_end(at_period))
+        limit(quota, time / period, file);
+    free(text_period);
+    free(text);
+    free(file_period);
+    free(file);
+}
+
+/* Looks at `top`/`below` and every directory between it and `top`, both included. `below` is "" or begins with a slash. */
+static void look_at_ancestors(struct quota *quota, const char *root, const char *top, const char *below, bool v2)
+{
+    char *dir;
+    size_t root_length = strlen(root);
+    while (root_length && root[root_length - 1] == '/')
+        root_length--;
+    if (!strcmp(top, "/"))
+        top = "";
+    if (asprintf(&dir, "%.*s%s%s", (int)root_length, root, top, below) < 0)
+        return;
+    char *rest = dir + root_length + strlen(top), *slash;
+    do {
+        if (v2)
+            look_v2(quota, dir);
+        else
+            look_v1(quota, dir);
+        slash = strrchr(rest, '/');
+        if (slash)
+            *slash = '\0';
+    } while (slash);
+    free(dir);
+}
+
+/* How many "/.." a cgroup path begins with (it leads out of the cgroup namespace); moves *path behind them, "/" becoming "". */
+static unsigned skip_ups(const char **path)
+{
+    unsigned ups = 0;
+    while (!strncmp(*path, "/..", 3) && ((*path)[3] == '/' || !(*path)[3])) {
+        *path += 3;
+        ups++;
+    }
+    if (!strcmp(*path, "/"))
+        (*path)++;
+    return ups;
+}
+
+/* What of the cgroup `path` lies below the cgroup `top` that a mount shows, or NULL if `top` is not known to be an ancestor. When `top`
+ * lies outside of the namespace, the names between are hidden from us, and only `top` itself can be looked at. */
+static const char *below_mount(const char *top, const char *path)
+{
+    unsigned top_ups = skip_ups(&top), path_ups = skip_ups(&path);
+    if (top_ups > path_ups)
+        return *top ? NULL : "";
+    if (top_ups < path_ups)
+        return NULL;
+    size_t length = strlen(top);
+    if (strncmp(path, top, length) || (path[length] && path[length] != '/'))
+        return NULL;
+    return path + length;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (!strncmp(at, word, length) && (!at[length] || at[length] == ','))
+            return true;
+    }
+    return false;
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. */
+static char *unescape(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++) {
+        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' && at[3] <= '7') {
+            *to = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+            at += 4;
+        } else {
+            *to = *at++;
+        }
+    }
+    *to = '\0';
+    return text;
+}
+
+/* One line of mountinfo: id parent dev root point options [tag...] - type source superoptions. */
+static void look_at_mount(struct quota *quota, const char *root, char *line, const char *path_v1, const char *path_v2)
+{
+    char *field[5], *at = line;
+    for (unsigned i = 0; i < 5; i++)
+        field[i] = strsep(&at, " ");
+    char *tail = at ? strstr(at, " - ") : NULL;
+    if (!tail)
+        return;
+    tail += 3;
+    const char *type = strsep(&tail, " ");
+    strsep(&tail, " ");
+    const char *options = tail;
+
+    bool v2 = !strcmp(type, "cgroup2");
+    if (!v2 && (strcmp(type, "cgroup") || !options || !has_word(options, "cpu")))
+        return;
+    const char *path = v2 ? path_v2 : path_v1;
+    const char *below = path ? below_mount(unescape(field[3]), path) : NULL;
+    if (below)
+        look_at_ancestors(quota, root, unescape(field[4]), below, v2);
+}
+
+double fl_topology_quota(const char *root, const char *self_cgroup, const char *mountinfo, char *ret_from, size_t from_size)
+{
+    struct quota quota = {0, ret_from, from_size};
+    if (ret_from && from_size)
+        *ret_from = '\0';
+    char *cgroups = strdup(self_cgroup), *mounts = strdup(mountinfo);
+    char *path_v1 = NULL, *path_v2 = NULL, *line;
+    if (!cgroups || !mounts)
+        goto out;
+
+    /* hierarchy:controllers:path; the path may hold colons of its own */
+    for (char *at = cgroups; (line = strsep(&at, "\n"));) {
+        const char *hierarchy = strsep(&line, ":"), *controllers = strsep(&line, ":");
+        if (!controllers || !line || *line != '/')
+            continue;
+        if (!strcmp(hierarchy, "0") && !*controllers)
+            path_v2 = line;
+        else if (has_word(controllers, "cpu"))
+            path_v1 = line;
+    }
+    for (char *at = mounts; (line = strsep(&at, "\n"));)
+        look_at_mount(&quota, root, line, path_v1, path_v2);
+out:
+    free(mounts);
+    free(cgroups);
+    return quota.cpus;
+}
+
+static void read_quota(struct fl_topology *topology)
+{
+    char *cgroup = read_text("/proc/self/cgroup"), *mountinfo = cgroup ? read_text("/proc/self/mountinfo") : NULL;
+    if (mountinfo)
+        topology->quota = fl_topology_quota("/", cgroup, mountinfo, topology->quota_from, sizeof topology->quota_from);
+    free(mountinfo);
+    free(cgroup);
+}
+
+/* ---- places ---- */
+
+static int read_affinity(hwloc_bitmap_t ret_allowed)
+{
+    for (int cpus = CPU_SETSIZE; cpus <= CPUS_MAX; cpus *= 2) {
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        cpu_set_t *set = CPU_ALLOC(cpus);
+        if (!set)
+            return -ENOMEM;
+        int err = sched_getaffinity(getpid(), size, set) ? errno : 0;
+        for (int cpu = 0; !err && cpu < cpus; cpu++)
+            if (CPU_ISSET_S(cpu, size, set) && hwloc_bitmap_set(ret_allowed, (unsigned)cpu))
+                err = ENOMEM;
+        CPU_FREE(set);
+        if (err != EINVAL)
+            return -err;
+    }
+    return -EINVAL;
+}
+
+static hwloc_topology_t discover(void)
+{
+    hwloc_topology_t machine;
+    if (hwloc_topology_init(&machine))
+        return NULL;
+    hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_icache_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_type_filter(machine, HWLOC_OBJ_MISC, HWLOC_TYPE_FILTER_KEEP_NONE);
+    unsigned long flags = HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED | HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING;
+    flags |= HWLOC_TOPOLOGY_FLAG_NO_DISTANCES | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS | HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
+    hwloc_topology_set_flags(machine, flags);
+    if (hwloc_topology_load(machine)) {
+        hwloc_topology_destroy(machine);
+        return NULL;
+    }
+    return machine;
+}
+
+static bool same_kind(hwloc_obj_type_t a, hwloc_obj_type_t b)
+{
+    if (hwloc_obj_type_is_cache(a))
+        return hwloc_obj_type_is_cache(b);
+    return b == HWLOC_OBJ_CORE || b == HWLOC_OBJ_PU;
+}
+
+/* Invariant 7, for caches, and for cores with the threads that have none. */
+static int number(hwloc_topology_t machine, hwloc_obj_t object)
+{
+    unsigned shift = 0;
+    for (int depth = 0; depth < object->depth; depth++)
+        if (same_kind(object->type, hwloc_get_depth_type(machine, depth)))
+            shift += hwloc_get_nbobjs_by_depth(machine, depth);
+    return (int)(shift + object->logical_index);
+}
+
+static int widest_shared_cache(hwloc_topology_t machine, hwloc_obj_t core)
+{
+    hwloc_obj_t widest = NULL;
+    for (hwloc_obj_t at = core->parent; at; at = at->parent)
+        if (hwloc_obj_type_is_dcache(at->type) && !hwloc_bitmap_isequal(at->cpuset, core->cpuset))
+            widest = at;
+    return widest ? number(machine, widest) : -1;
+}
+
+static int nearest_node(hwloc_obj_t core)
+{
+    hwloc_obj_t at = core;
+    while (at && !at->memory_arity)
+        at = at->parent;
+    for (at = at ? at->memory_first_child : NULL; at && at->type != HWLOC_OBJ_NUMANODE;)
+        at = at->memory_first_child; /* through memory-side caches */
+    return at ? (int)at->logical_index : 0;
+}
+
+/* Takes the CPUs that hwloc knows out of `allowed`. */
+static void place_known(struct fl_topology *topology, hwloc_topology_t machine, hwloc_bitmap_t allowed)
+{
+    hwloc_obj_t pu = NULL, last = NULL;
+    while ((pu = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_PU, pu))) {
+        if (!hwloc_bitmap_isset(allowed, pu->os_index))
+            continue;
+        hwloc_bitmap_clr(allowed, pu->os_index);
+        hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine, HWLOC_OBJ_CORE, pu);
+        if (!core)
+            core = pu;
+        if (core == last)
+            continue;
+        last = core;
+        topology->places[topology->cores++] = (struct fl_place){
+            .cpu = (int)pu->os_index,
+            .core = number(machine, core),
+            .cache = widest_shared_cache(machine, core),
+            .node = nearest_node(core),
+        };
+    }
+}
+
+static void place_unknown(struct fl_topology *topology, hwloc_topology_t machine, hwloc_const_bitmap_t allowed)
+{
+    int core = 0;
+    if (machine)
+        core = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) + hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_PU);
+    for (int cpu = hwloc_bitmap_first(allowed); cpu >= 0; cpu = hwloc_bitmap_next(allowed, cpu))
+        topology->places[topology->cores++] = (struct fl_place){.cpu = cpu, .core = core++, .cache = -1, .node = 0};
+}
+
+static unsigned default_workers(const struct fl_topology *topology)
+{
+    if (topology->quota <= 0 || topology->quota >= topology->cores)
+        return topology->cores;
+    unsigned whole = (unsigned)topology->quota;
+    return whole + (topology->quota > whole);
+}
+
+int fl_topology_init(struct fl_topology *ret_topology)
+{
+    struct fl_topology topology = {0};
+    hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+    if (!allowed)
+        return -ENOMEM;
+    hwloc_topology_t machine = discover();
+
+    int rc = 0;
+    bool here = !machine || hwloc_topology_is_thissystem(machine);
+    if ((!here || read_affinity(allowed)) && machine)
+        rc = hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(machine)) ? -ENOMEM : 0;
+    if (!rc && hwloc_bitmap_iszero(allowed))
+        rc = hwloc_bitmap_set(allowed, 0) ? -ENOMEM : 0;
+    if (rc)
+        goto out;
+
+    topology.cpus = (unsigned)hwloc_bitmap_weight(allowed);
+    topology.places = calloc(topology.cpus, sizeof *topology.places);
+    if (!topology.places) {
+        rc = -ENOMEM;
+        goto out;
+    }
+    if (machine)
+        place_known(&topology, machine, allowed);
+    place_unknown(&topology, machine, allowed);
+
+    read_quota(&topology);
+    topology.workers = default_workers(&topology);
+    topology.pin = topology.quota <= 0 || topology.quota >= topology.cpus;
+    *ret_topology = topology;
+out:
+    if (machine)
+        hwloc_topology_destroy(machine);
+    hwloc_bitmap_free(allowed);
+    return rc;
+}
+
+void fl_topology_fini(struct fl_topology *topology)
+{
+    if (!topology)
+        return;
+    free(topology->places);
+    *topology = (struct fl_topology){0};
+}
+
+enum fl_distance fl_topology_distance(const struct fl_topology *topology, unsigned a, unsigned b)
+{
+    const struct fl_place *p = &topology->places[a % topology->cores], *q = &topology->places[b % topology->cores];
+    if (p->core == q->core)
+        return FL_DISTANCE_CORE;
+    if (p->cache >= 0 && p->cache == q->cache)
+        return FL_DISTANCE_CACHE;
+    return p->node == q->node ? FL_DISTANCE_NODE : FL_DISTANCE_FAR;
+}
+
+int fl_topology_pin(const struct fl_topology *topology, unsigned index)
+{
+    int cpu = topology->places[index % topology->cores].cpu;
+    size_t size = CPU_ALLOC_SIZE(cpu + 1);
+    cpu_set_t *set = CPU_ALLOC(cpu + 1);
+    if (!set)
+        return -ENOMEM;
+    CPU_ZERO_S(size, set);
+    CPU_SET_S((size_t)cpu, size, set);
+    int rc = sched_setaffinity(0, size, set) ? -errno : cpu;
+    CPU_FREE(set);
+    return rc;
+}

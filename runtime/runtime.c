@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime: puts the floors together, starts and stops them.
+ *
+ * Start order                                    Shutdown order
+ *   1. barrier, topology                           1. closed: filch_submit refuses
+ *   2. stacks, descriptors                         2. the root scope is empty, or was cancelled and is empty
+ *   3. workers with their rings, no thread yet     3. ending: every worker leaves its loop when it finds nothing, and is joined
+ *   4. root scope                                  4. workers with their rings (nothing is in flight: no task is left)
+ *   5. threads, all signals blocked                5. descriptors, stacks, topology
+ *
+ * Invariant: nothing exists before filch_start and nothing after filch_stop: no constructor, no atexit, no signal handler, no global but the
+ * registration for membarrier, which the kernel keeps for the process.
+ * A forked child has the memory but no workers: every call on a runtime of the parent returns -ECHILD there (a page that the kernel wipes on fork tells). */
+#include "io/op.h"
+#include "machine/clock.h"
+#include "machine/futex.h"
+#include "sched/join.h"
+
+#include <filch.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define WORKERS_MAX 1024
+#define THREAD_STACK (256 * 1024) /* a carrier's own stack: it only starts and ends there */
+#define GRACE 1000000000          /* ns a cancelled runtime is waited for */
+
+const char *filch_version(void)
+{
+    return FILCH_VERSION;
+}
+
+int64_t filch_now(void)
+{
+    return fl_clock();
+}
+
+int64_t filch_after(int64_t ns)
+{
+    int64_t deadline;
+    return __builtin_add_overflow(fl_clock(), ns, &deadline) ? FILCH_NEVER : deadline;
+}
+
+static const struct fl_hooks hooks = {
+    .frame_ended = fl_frame_ended,
+    .child_failed = fl_scope_child_failed,
+    .unlink = fl_scope_unlink,
+    .cancel_operation = fl_op_cancel,
+};
+
+/* ---- who am I ---- */
+
+filch_runtime *filch_current(void)
+{
+    return fl_self()->runtime;
+}
+
+const void *filch_self(void)
+{
+    return fl_current();
+}
+
+const char *filch_name(void)
+{
+    struct fl_task *task = fl_current();
+    return task ? fl_task_name(task) : NULL;
+}
+
+void filch_set_name(const char *name)
+{
+    struct fl_task *task = fl_current();
+    if (task && !(task->flags & FL_TASK_FRAME))
+        task->name = name;
+}
+
+unsigned filch_workers(const filch_runtime *runtime)
+{
+    return runtime->count;
+}
+
+int filch_worker_where(const filch_runtime *runtime, unsigned index, filch_worker_info *ret_info)
+{
+    if (index >= runtime->count)
+        return -EINVAL;
+    const struct fl_worker *w = runtime->workers[index];
+    const struct fl_topology *topology = &runtime->topology;
+    filch_worker_info info = {.index = index,
+                              .cpu = w->cpu >= 0 ? w->cpu : -1,
+                              .core = -1,
+                              .node = -1,
+                              .tid = load_acquire(&((struct fl_worker *)(uintptr_t)w)->tid)}; /* [tid] */
+    if (info.cpu >= 0) {
+        info.core = topology->places[index % topology->cores].core;
+        info.node = topology->places[index % topology->cores].node;
+    }
+    *ret_info = info;
+    return 0;
+}
+
+/* ---- descriptors for those without a worker ---- */
+
+struct fl_task *fl_outside_get(struct filch_runtime *runtime)
+{
+    fl_lock_take(&runtime->outside_lock);
+    struct fl_task *task = fl_pool_get(&runtime->outside);
+    fl_lock_give(&runtime->outside_lock);
+    return task;
+}
+
+void fl_outside_put(struct filch_runtime *runtime, struct fl_task *task)
+{
+    fl_lock_take(&runtime->outside_lock);
+    fl_pool_put(&runtime->outside, task);
+    fl_lock_give(&runtime->outside_lock);
+}
+
+/* ---- isolated tasks: a kernel thread each ---- */
+
+static void *thread_main(void *arg)
+{
+    struct fl_worker *w = arg;
+    struct filch_runtime *runtime = w->runtime;
+    struct fl_task *task = fl_worker_task(w);
+    struct filch_scope *scope = task->scope;
+    filch_worker_tls_ = &w->hot;
+    int result = task->fn(task->arg);
+    filch_worker_tls_ = &fl_no_worker.hot;
+    if (result < 0)
+        runtime->hooks->child_failed(scope, result);
+    if (task->flags & FL_TASK_LINKED)
+        runtime->hooks->unlink(task);
+    fl_outside_put(runtime, task);
+    free(w);
+    struct fl_task *joiner = fl_join_told(scope, 1);
+    if (joiner)
+        fl_make_ready(joiner);
+    if (sub_acq_rel(&runtime->threads, 1) == 1) /* [threads] pairs with filch_stop; the runtime may be gone from here on */
+        fl_futex_wake(&runtime->threads, INT_MAX);
+    return NULL;
+}
+
+int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task)
+{
+    struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
+    if (!w)
+        return -ENOMEM;
+    *w = (struct fl_worker){.hot = fl_no_worker.hot, .runtime = runtime};
+    w->hot.kind_ = FL_KIND_THREAD;
+    fl_worker_set_task(w, task);
+    task->flags = FL_TASK_THREAD;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    size_t size = (size_t)1 << (FL_STACK_MIN_SHIFT + runtime->stack_class);
+    if (size >= (size_t)PTHREAD_STACK_MIN)
+        pthread_attr_setstacksize(&attr, size);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    add_relaxed(&runtime->threads, 1); /* [threads] the caller is counted itself, so it is not waited for yet */
+    pthread_t thread;
+    int r = pthread_create(&thread, &attr, thread_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    if (r != 0) {
+        sub_relaxed(&runtime->threads, 1); /* [threads] as above */
+        free(w);
+    }
+    return -r;
+}
+
+/* ---- start ---- */
+
+static int check(const filch_config *config)
+{
+    if (config->workers > WORKERS_MAX || config->model > FILCH_MODEL_11 || config->pin > FILCH_PIN_CORES)
+        return -EINVAL;
+    if (config->model == FILCH_MODEL_N1 && config->workers > 1)
+        return -EINVAL;
+    if (config->stack_size && (config->stack_size & (config->stack_size - 1)))
+        return -EINVAL;
+    return 0;
+}
+
+static void release(struct filch_runtime *runtime)
+{
+    for (unsigned i = 0; runtime->workers && i < runtime->count; i++)
+        fl_worker_free(runtime->workers[i]);
+    free(runtime->workers);
+    fl_pool_fini(&runtime->pool);
+    fl_stacks_free(runtime->stacks);
+    fl_topology_fini(&runtime->topology);
+    if (runtime->alive)
+        munmap(runtime->alive, 4096);
+    free(runtime);
+}
+
+static int start_threads(struct filch_runtime *runtime)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int r = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, THREAD_STACK);
+    unsigned started = 0;
+    while (started < runtime->count && r == 0) {
+        struct fl_worker *w = runtime->workers[started];
+        r = pthread_create(&w->thread, &attr, fl_worker_main, w);
+        if (r == EINVAL) /* a program with much static TLS needs more */
+            r = pthread_create(&w->thread, NULL, fl_worker_main, w);
+        started += r == 0;
+    }
+    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    for (unsigned i = 0; i < started; i++)                   /* so that filch_worker_where knows */
+        while (load_acquire(&runtime->workers[i]->tid) == 0) /* [tid] pairs with fl_worker_main */
+            fl_futex_wait((_Atomic(uint32_t) *)&runtime->workers[i]->tid, 0, INT64_MAX);
+    if (r != 0) {
+        store_release(&runtime->state, FL_ENDING); /* [end] pairs with the search of a worker */
+        for (unsigned i = 0; i < started; i++)
+            fl_ring_wake(&runtime->workers[i]->ring);
+        for (unsigned i = 0; i < started; i++)
+            pthread_join(runtime->workers[i]->thread, NULL);
+    }
+    return -r;
+}
+
+static int build(struct filch_runtime *runtime, const filch_config *config)
+{
+    int r = fl_topology_init(&runtime->topology);
+    if (r < 0)
+        return r;
+    runtime->model = config->model;
+    runtime->count = config->model == FILCH_MODEL_MN ? config->workers ? config->workers : runtime->topology.workers : 1;
+    runtime->pin = config->pin == FILCH_PIN_CORES || (config->pin == FILCH_PIN_AUTO && runtime->topology.pin &&
+                                                      runtime->count <= runtime->topology.cores && config->model != FILCH_MODEL_11);
+    snprintf(runtime->name, sizeof runtime->name, "%s", config->name ? config->name : "filch");
+    runtime->hooks = &hooks;
+    int cls = fl_stack_class(config->stack_size ? config->stack_size : 65536);
+    if (cls < 0)
+        return cls;
+    runtime->stack_class = (unsigned)cls;
+    fl_pool_init(&runtime->pool);
+    runtime->outside.pool = &runtime->pool;
+    runtime->alive = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (runtime->alive == MAP_FAILED) {
+        runtime->alive = NULL;
+        return -ENOMEM;
+    }
+    madvise(runtime->alive, 4096, MADV_WIPEONFORK); /* an old kernel: a child is not told, as without filch */
+    store_relaxed(runtime->alive, 1);               /* init: no thread yet */
+    r = fl_stacks_new(&runtime->stacks);
+    if (r < 0)
+        return r;
+    runtime->workers = calloc(runtime->count, sizeof *runtime->workers);
+    if (!runtime->workers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < runtime->count; i++) {
+        r = fl_worker_new(runtime, i, &runtime->workers[i]);
+        if (r < 0)
+            return r;
+    }
+    runtime->root_task = (struct fl_task){.flags = FL_TASK_THREAD, .runtime = runtime};
+    runtime->root.owner_ = &runtime->root_task.head;
+    fl_scope_root(&runtime->root);
+    return start_threads(runtime);
+}
+
+int filch_start(const filch_config *config, filch_runtime **ret_runtime)
+{
+    filch_config defaults = {0};
+    if (!config)
+        config = &defaults;
+    int r = check(config);
+    if (r < 0)
+        return r;
+    fl_barrier_init();
+    struct filch_runtime *runtime = aligned_alloc(_Alignof(struct filch_runtime), sizeof *runtime);
+    if (!runtime)
+        return -ENOMEM;
+    memset(runtime, 0, sizeof *runtime);
+    r = build(runtime, config);
+    if (r < 0) {
+        release(runtime);
+        return r;
+    }
+    *ret_runtime = runtime;
+    return 0;
+}
+
+/* ---- submit ---- */
+
+static bool in_child(const filch_runtime *runtime)
+{
+    return load_relaxed(runtime->alive) == 0; /* hint: wiped by fork(2), never written otherwise */
+}
+
+static int submit(filch_runtime *runtime, filch_fn *fn, void *arg)
+{
+    if (in_child(runtime))
+        return -ECHILD;
+    add_seq_cst(fl_join_others(&runtime->root), 1); /* [closed] counted before the look, so that filch_stop sees it or is seen */
+    struct fl_task *task =
+        load_seq_cst(&runtime->state) == FL_RUNNING ? fl_outside_get(runtime) : NULL;      /* [closed] pairs with filch_stop */
+    int r = task ? 0 : load_relaxed(&runtime->state) == FL_RUNNING ? -ENOMEM : -ESHUTDOWN; /* hint: only words the error */
+    if (task) {
+        fl_task_begin(task, runtime, &runtime->root);
+        task->fn = fn;
+        task->arg = arg;
+        task->flags = FL_TASK_NEW;
+        task->sp = NULL;
+        if (runtime->model == FILCH_MODEL_11) {
+            r = fl_thread_spawn(runtime, task);
+            if (r < 0)
+                fl_outside_put(runtime, task);
+        } else {
+            fl_inject_push(&runtime->inject, task);
+            fl_notify(runtime);
+        }
+    }
+    if (r < 0) {
+        struct fl_task *joiner = fl_join_told(&runtime->root, 1);
+        if (joiner)
+            fl_make_ready(joiner);
+    }
+    return r;
+}
+
+int filch_submit(filch_runtime *runtime, filch_fn *fn, void *arg)
+{
+    return submit(runtime, fn, arg);
+}
+
+struct call {
+    filch_fn *fn;
+    void *arg;
+    int result;
+    filch_event ended;
+};
+
+static int call_main(void *arg)
+{
+    struct call *call = arg;
+    call->result = call->fn(call->arg);
+    filch_event_set(&call->ended); /* the last touch: the caller goes on */
+    return 0;
+}
+
+int filch_call(filch_runtime *runtime, filch_fn *fn, void *arg)
+{
+    struct call call = {.fn = fn, .arg = arg};
+    int r = submit(runtime, call_main, &call);
+    if (r < 0)
+        return r;
+    fl_event_wait_surely(&call.ended); /* the frame is lent to the task: cancelled or not, it must end first */
+    return call.result;
+}
+
+/* ---- stop ---- */
+
+/* Waits until the root scope is empty. @return false: the deadline passed before. */
+static bool drain(filch_runtime *runtime, int64_t deadline)
+{
+    struct fl_task *task = &runtime->root_task;
+    store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
+    if (fl_join_wait(&runtime->root))
+        goto empty;
+    while (load_acquire(&task->futex) == 0) { /* [futex] pairs with fl_make_ready */
+        if (fl_futex_wait(&task->futex, 0, deadline))
+            continue;
+        int64_t seen = load_relaxed(fl_join_others(&runtime->root)); /* hint: the swap decides */
+        while (seen != FL_JOINER_WAITS)                              /* equal: the last task is on its way to wake us */
+            if (cas_weak_acq_rel(fl_join_others(&runtime->root), &seen, seen - FL_JOINER_WAITS)) /* [told] takes the wait back */
+                return false;
+        deadline = INT64_MAX;
+    }
+empty:
+    fl_join_reset(&runtime->root);
+    return true;
+}
+
+int filch_stop(filch_runtime *runtime, int64_t deadline)
+{
+    if (!runtime)
+        return 0;
+    if (in_child(runtime))
+        return -ECHILD;
+    if (filch_current() == runtime)
+        return -EDEADLK;
+    store_seq_cst(&runtime->state, FL_CLOSED); /* [closed] pairs with submit */
+    if (!drain(runtime, deadline)) {
+        fl_scope_cancel(&runtime->root, -ECANCELED);
+        if (!drain(runtime, fl_clock() + GRACE)) {
+            fprintf(stderr, "filch: %s: tasks still run after filch_stop cancelled them:\n", runtime->name);
+            filch_dump(runtime, STDERR_FILENO);
+            return -ETIMEDOUT;
+        }
+    }
+    uint32_t threads;
+    while ((threads = load_acquire(&runtime->threads)) != 0) /* [threads] pairs with thread_main */
+        fl_futex_wait(&runtime->threads, threads, INT64_MAX);
+    store_release(&runtime->state, FL_ENDING); /* [end] pairs with the search of a worker */
+    for (unsigned i = 0; i < runtime->count; i++)
+        fl_ring_wake(&runtime->workers[i]->ring);
+    for (unsigned i = 0; i < runtime->count; i++)
+        pthread_join(runtime->workers[i]->thread, NULL);
+    release(runtime);
+    return 0;
+}
+
+int filch_run(const filch_config *config, filch_fn *fn, void *arg)
+{
+    if (fl_current())
+        return -EDEADLK;
+    filch_runtime *runtime;
+    int r = filch_start(config, &runtime);
+    if (r < 0)
+        return r;
+    r = filch_call(runtime, fn, arg);
+    filch_stop(runtime, FILCH_NEVER);
+    return r;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* The count by which a joiner waits: the part of a scope the scheduler must know.
+ *
+ * mine_    plain: children the owner spawned, less those it ran in place. Only the owner touches it.
+ * others_  atomic: minus the children that ended elsewhere, plus those that others spawned. When the owner parks to join, it adds what it
+ *          misses, mine_, and the bias FL_JOINER_WAITS; whoever brings the sum to exactly the bias makes the owner ready.
+ *
+ * So a child that is run in place costs two plain additions, and one that ends elsewhere at most an atomic one; a worker that ends many children
+ * of one scope in a row tells the scope once (fl_worker_tell). Children not yet told of keep the scope alive: the joiner misses them.
+ * A worker may keep back what it has to tell while it runs another child of the same scope, because the joiner waits for that one too.
+ *
+ * Memory ordering
+ *   [told]  the subtraction releases what the children did, the addition (or the joiner's load, when nothing is missing) acquires it; subtractions of
+ *           several workers form one release sequence. */
+#ifndef FL_SCHED_JOIN_H
+#define FL_SCHED_JOIN_H
+
+#include "base/atomic.h"
+#include "sched/task.h"
+
+#define FL_JOINER_WAITS ((int64_t)1 << 62)
+
+FL_INLINE _Atomic(int64_t) *fl_join_others(struct filch_scope *scope)
+{
+    return fl_atomic(int64_t, &scope->others_);
+}
+
+/** `n` children have ended elsewhere. @return the owner, if it waits and that was all: the caller must make it run. The scope may be gone then. */
+FL_INLINE struct fl_task *fl_join_told(struct filch_scope *scope, int64_t n)
+{
+    struct fl_task *owner = fl_container_of(scope->owner_, struct fl_task, head);
+    int64_t left = sub_acq_rel(fl_join_others(scope), n) - n; /* [told] pairs with fl_join_wait */
+    return left == FL_JOINER_WAITS ? owner : NULL;
+}
+
+/** The owner, off its stack, waits for what it misses. @return whether nothing was missing after all: then it must be made ready. */
+FL_INLINE bool fl_join_wait(struct filch_scope *scope)
+{
+    int64_t missing = scope->mine_ + FL_JOINER_WAITS;
+    return add_acq_rel(fl_join_others(scope), missing) + missing == FL_JOINER_WAITS; /* [told] pairs with fl_join_told */
+}
+
+/** How many children the owner would wait for now; 0: none, and what they did is visible. */
+FL_INLINE int64_t fl_join_missing(struct filch_scope *scope)
+{
+    return scope->mine_ + load_acquire(fl_join_others(scope)); /* [told] pairs with fl_join_told */
+}
+
+/** Nothing is missing: counts from zero again. */
+FL_INLINE void fl_join_reset(struct filch_scope *scope)
+{
+    scope->mine_ = 0;
+    store_relaxed(fl_join_others(scope), 0); /* own: no child is left */
+}
+
+#endif

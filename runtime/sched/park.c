@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* Parking and waking.
+ *
+ * A task that parks keeps the stack it happens to run on, with all callers below it, and its worker goes on elsewhere: straight to a ready
+ * task's stack if there is one, else to a fresh stack with the loop. There is no scheduler stack to bounce off.
+ *
+ * The race of parking: a waker may be there before the task is off its stack. So nothing that lets others resume the task happens before
+ * the switch; it happens after it, on the next stack (fl_after_switch): the commit. For waits that several may end (an object, a timer, a cancel) the
+ * commit is one bit in the task's wake word:
+ *
+ *      0 --arm--> ARMED --commit--> ARMED|SAVED --claim--> CLAIMED      the claimer makes the task ready
+ *                   \--claim--> CLAIMED --commit fails-->               the switch makes the task ready
+ *
+ * Invariants
+ *   1. A wait is claimed at most once; exactly one of claimer and switch makes the task ready.
+ *   2. After its claim a claimer touches neither the task (but for fl_wake_deliver) nor the waiter's memory, unless the waiter waits for it by other
+ *      means (a timer's FL_TIMER_FIRING, the lock of an object).
+ *   3. Whoever is told of a wait takes itself out before the wait's memory dies: objects under their own lock, timers by fl_timer_remove.
+ *   4. errno survives; nothing that lives on the worker is kept across the switch: the worker is read again after it.
+ *
+ * Memory ordering
+ *   [wake]  the claim (acq_rel) and the commit (acq_rel) are read-modify-writes of one word: whichever comes second sees what the first did;
+ *           the claimer's work is visible to the task through the ready queue, or through this word when the switch makes it ready.
+ *
+ * Which task next: unstarted ones of the own deque come first (they are the newest, and in the cache), every so many dispatches
+ * whatever is ready or injected. A yield therefore starts unstarted tasks before it goes round those that yielded. */
+#include "sched/park.h"
+
+#include "base/panic.h"
+#include "machine/clock.h"
+#include "machine/context.h"
+#include "machine/futex.h"
+#include "machine/sanitizer.h"
+
+#include <errno.h>
+#include <sched.h>
+
+static void append(struct fl_worker *w, struct fl_task *task)
+{
+    if (unlikely(!fl_ready_push(&w->ready, task)))
+        fl_inject_push(&w->runtime->inject, task);
+}
+
+void fl_after_switch(struct fl_worker *w)
+{
+    struct fl_task *yielded = w->yielded;
+    if (yielded) {
+        w->yielded = NULL;
+        append(w, yielded);
+        fl_notify(w->runtime);
+    } else if (w->commit) {
+        fl_commit_fn *commit = w->commit;
+        w->commit = NULL;
+        commit(w->commit_arg);
+    }
+}
+
+/* Leaves the stack of `from` for the one of `to`; with `fresh` for that stack, on which the loop begins with `to` if it isn't NULL. Returns when `from` is resumed. */
+FL_INLINE void leave(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+{
+    void *sp;
+    if (unlikely(!(from->flags & FL_TASK_PARKED))) { /* the first time: from now on the stack is its own */
+        from->stack = w->stack;
+        store_relaxed(fl_atomic(void *, &from->stack->task), from); /* hint: dumps look at it */
+        from->low = w->hot.floor_;
+        from->flags |= FL_TASK_PARKED;
+    }
+    if (fresh) {
+        fl_sanitizer_clean(fresh->low, fresh->top);
+        sp = fl_context_make(fresh->top, fl_worker_loop);
+        w->stack = fresh;
+        w->hot.floor_ = fl_stack_floor(fresh);
+    } else {
+        sp = to->sp;
+        w->stack = to->stack;
+        w->hot.floor_ = to->low;
+    }
+    fl_worker_set_task(w, to);
+    void *fake = NULL;
+    (void)fake;
+    from->err = errno;
+    fl_sanitizer_before(&fake, w->stack->low, w->stack->top, w->stack->sanitizer);
+    fl_context_switch(&from->sp, sp);
+    fl_sanitizer_after(fake);
+    fl_after_switch(fl_self());
+    from->why = NULL;
+    errno = from->err;
+}
+
+/* The next task to switch to, or NULL with a fresh stack for the loop; false: neither. */
+static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack **ret_fresh)
+{
+    struct fl_task *to = NULL;
+    if (unlikely(w->ended_scope != NULL))
+        to = fl_worker_tell(w);
+    if (!to && fl_deque_size_hint(&w->hot.deque_) == 0)
+        to = fl_ready_pop(&w->ready);
+    struct fl_stack *fresh = NULL;
+    if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))
+        return false;
+    *ret_to = to;
+    *ret_fresh = fresh;
+    return true;
+}
+
+int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why)
+{
+    struct fl_task *task = fl_worker_task(w), *to;
+    struct fl_stack *fresh;
+    if (unlikely(!choose(w, &to, &fresh)))
+        return -ENOMEM;
+    w->commit = commit;
+    w->commit_arg = arg;
+    task->why = why;
+    fl_count(&w->counters.parks, 1);
+    leave(w, task, to, fresh);
+    return 0;
+}
+
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why)
+{
+    while (fl_park(w, commit, arg, why) != 0) {
+        /* No memory for a stack, nobody ready to switch to: others must end first. */
+        struct fl_task *first = fl_worker_look_round(w);
+        if (first)
+            append(w, first);
+        else
+            sched_yield();
+    }
+}
+
+bool fl_park_yield(struct fl_worker *w)
+{
+    struct fl_task *task = fl_worker_task(w), *to;
+    struct fl_stack *fresh;
+    if (!choose(w, &to, &fresh))
+        return false;
+    w->yielded = task;
+    task->why = "yield";
+    leave(w, task, to, fresh);
+    return true;
+}
+
+FL_INLINE void give_way(struct fl_worker *w, struct fl_task *task, struct fl_task *first)
+{
+    if (unlikely(w->ended_scope != NULL)) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner)
+            append(w, joiner);
+    }
+    struct fl_stack *fresh = NULL;
+    if (unlikely(first->flags & FL_TASK_NEW) && !first->sp && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class))) {
+        append(w, first);
+        return;
+    }
+    fl_worker_prefetch(w);
+    w->yielded = task;
+    task->why = "yield";
+    leave(w, task, first, fresh);
+}
+
+void fl_park_give_way(struct fl_worker *w, struct fl_task *first)
+{
+    give_way(w, fl_worker_task(w), first);
+}
+
+void filch_yield(void)
+{
+    struct fl_worker *w = fl_self();
+    if (unlikely(w->hot.kind_ != FL_KIND_WORKER)) {
+        sched_yield();
+        return;
+    }
+    struct fl_task *first = NULL;
+    if (unlikely(--w->hot.budget_ <= 0))
+        first = fl_worker_look_round(w);
+    if (!first && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)) {
+        fl_park_yield(w);
+        return;
+    }
+    if (!first)
+        first = fl_ready_pop(&w->ready);
+    if (first)
+        give_way(w, fl_worker_task(w), first);
+}
+
+bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
+{
+    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
+    uint32_t need = FL_WAKE_ARMED | (cancel ? FL_WAKE_CANCELLABLE : 0);
+    while ((seen & need) == need) {
+        if (cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << 8)) { /* [wake] pairs with saved() */
+            *ret_saved = seen & FL_WAKE_SAVED;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The commit of fl_wait. */
+static void saved(void *arg)
+{
+    struct fl_task *task = arg;
+    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
+    while (seen & FL_WAKE_ARMED)
+        if (cas_weak_acq_rel(&task->wake, &seen, seen | FL_WAKE_SAVED)) /* [wake] pairs with fl_wake_claim */
+            return;
+    load_acquire(&task->wake); /* [wake] what the claimer did is visible to the task */
+    struct fl_worker *w = fl_self();
+    append(w, task);
+    fl_notify(w->runtime);
+}
+
+/* Takes the arming back after a park that could not happen. @return whether nobody has claimed it. */
+static bool disarm(struct fl_task *task)
+{
+    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
+    while (seen & FL_WAKE_ARMED)
+        if (cas_weak_acq_rel(&task->wake, &seen, 0)) /* [wake] pairs with fl_wake_claim */
+            return true;
+    return false;
+}
+
+void fl_park_thread(struct fl_task *task, const char *why)
+{
+    task->why = why;
+    while (load_acquire(&task->futex) == 0) /* [futex] pairs with fl_make_ready */
+        fl_futex_wait(&task->futex, 0, INT64_MAX);
+    task->why = NULL;
+}
+
+int fl_wait(struct fl_task *task, const char *why, bool fallible)
+{
+    if (unlikely(task->flags & FL_TASK_THREAD)) {
+        fl_park_thread(task, why);
+        uint32_t word = load_acquire(&task->wake); /* [wake] pairs with fl_wake_claim */
+        store_relaxed(&task->wake, 0);             /* own: the wait is over */
+        return -(int)(word >> 8);
+    }
+    struct fl_worker *w = fl_self();
+    fl_assert(fl_worker_task(w) == task);
+    if (!(load_relaxed(&task->wake) & FL_WAKE_CLAIMED)) { /* hint: the commit looks again */
+        if (!fallible)
+            fl_park_surely(w, saved, task, why);
+        else if (fl_park(w, saved, task, why) != 0 && disarm(task))
+            return -ENOMEM;
+    }
+    uint32_t word = load_acquire(&task->wake); /* [wake] pairs with fl_wake_claim */
+    store_relaxed(&task->wake, 0);             /* own: the wait is over */
+    return -(int)(word >> 8);
+}

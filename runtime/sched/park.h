@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Parking: the only place where a task stops. See park.c for the essay. */
+#ifndef FL_SCHED_PARK_H
+#define FL_SCHED_PARK_H
+
+#include "sched/worker.h"
+
+/** Bits of a task's wake word. Zero: it does not wait. */
+enum fl_wake_bit {
+    FL_WAKE_ARMED = 1,       /**< it waits, or is about to: may be claimed */
+    FL_WAKE_CANCELLABLE = 2, /**< a cancel may claim it too */
+    FL_WAKE_SAVED = 4,       /**< it is off its stack, or a thread: who claims it makes it ready; before that, the switch does */
+    FL_WAKE_CLAIMED = 8,     /**< somebody has claimed it; the result stands in the high bits */
+};
+
+/** Stops the calling task  and runs others until somebody makes it ready. `commit(arg)` is called on the next stack, when the task is wholly
+ * off its own. @param why for dumps, a string that lives for ever.
+ * @return 0; -ENOMEM: no stack to go on with, nothing happened, commit was not called. Not for FL_TASK_THREAD. */
+int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
+
+/** As fl_park for those that cannot fail: with no memory for a stack it keeps trying. */
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
+
+/** Parks and joins the end of this worker's ready queue. @return false: it could not (no stack), nothing happened. */
+bool fl_park_yield(struct fl_worker *w);
+
+/** As fl_park_yield, but `first`, which the caller has taken out of a queue, runs next. */
+void fl_park_give_way(struct fl_worker *w, struct fl_task *first);
+
+/** Blocks the kernel thread of an FL_TASK_THREAD until it is made ready. Its futex was set to 0 before anybody knew. */
+void fl_park_thread(struct fl_task *task, const char *why);
+
+/** What a resumed or first-run stack does first: the commit of whoever left. */
+void fl_after_switch(struct fl_worker *w);
+
+/* ---- waiting for somebody's claim ---- */
+
+/** Gets the calling task ready to be claimed. Between this and fl_wait others may be told of it. */
+FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
+{
+    store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
+    /* init: published with whatever list the task joins next */
+    store_release(&task->wake,
+                  FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_SAVED : 0));
+}
+
+/** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and may touch the waiter's memory until then.
+ * @param result what fl_wait returns: 0 or -errno @param cancel claims only what may be cancelled */
+bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved);
+
+/** Lets a claimed task go on. */
+FL_INLINE void fl_wake_deliver(struct fl_task *task, bool saved)
+{
+    if (saved)
+        fl_make_ready(task);
+}
+
+/** Claims and delivers. @return whether it was this call that did. */
+FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
+{
+    bool saved;
+    if (!fl_wake_claim(task, result, cancel, &saved))
+        return false;
+    fl_wake_deliver(task, saved);
+    return true;
+}
+
+/** Ends a wait that was armed but need not be waited for: the caller owns the claim, or nobody knew of the wait but those whose claim does not matter.
+ * A cancel that has claimed it delivers nothing then, because the task was never saved; a thread's futex is set and ignored. */
+FL_INLINE void fl_wait_end(struct fl_task *task)
+{
+    exchange_acq_rel(&task->wake, 0); /* [wake] pairs with fl_wake_claim */
+}
+
+/** Parks until claimed. Any kind of task, armed before. When it returns anything but the result of the object it waited for, the caller may still stand
+ * in that object's list and must take itself out.
+ * @return the claimer's result; -ENOMEM (only if `fallible`): no stack to go on with, nobody has claimed it and nobody will. */
+int fl_wait(struct fl_task *task, const char *why, bool fallible);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* The task: three words in a deque, then perhaps a descriptor, then perhaps a stack.
+ *
+ * A spawned task is an item in its worker's deque: function, argument, scope. Nothing else exists of it until somebody runs it. A joiner that runs its
+ * own child does so on its own stack, with a descriptor in its own frame; the loop uses one descriptor over and over. Only when a task
+ * parks does the stack it happens to run on become its own, with all the callers below it, and a fresh stack carries the loop on.
+ *
+ * States, and who may touch the descriptor in each
+ *   running    the worker whose `current` it is, and only that one
+ *   parked     sp, stack and low are valid; nobody touches it but through `wake`: who claims it (sched/park.h) owns it
+ *   ready      in a ready queue or the inject queue; who takes it from there owns it
+ *   new        a descriptor made at the spawn because there was more to say than three words (a name, a stack of its own, from outside)
+ *   ended      on a free list; `next` is the list's
+ *
+ * Everything up to `waits` but fn, arg and link is set when a task begins; what comes after only once it has FL_TASK_PARKED. */
+#ifndef FL_SCHED_TASK_H
+#define FL_SCHED_TASK_H
+
+#include "base/atomic.h"
+#include "base/list.h"
+
+#include <filch/task.h>
+
+struct filch_runtime;
+struct fl_stack;
+
+/** Flags of a task. All but zero send its end through the slow path. */
+enum fl_task_flag {
+    FL_TASK_LINKED = 1,  /**< in its scope's list of tasks that have parked (sync/scope.c) */
+    FL_TASK_FRAME = 2,   /**< carries a stolen in-frame fork, which counts in no scope (sync/frame.c) */
+    FL_TASK_THREAD = 4,  /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
+    FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */
+    FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
+};
+
+struct fl_task {
+    struct filch_task_head_ head; /**< innermost open scope; first, because the public inline functions look here */
+    struct filch_scope *scope;    /**< the scope it is a child of */
+    union {
+        const char *name;
+        struct filch_frame *frame; /**< FL_TASK_FRAME: an in-frame fork, which has no name */
+    };
+    struct filch_runtime *runtime; /**< NULL: a plain thread */
+    filch_fn *fn;                  /**< what it runs; used once, when it begins */
+    void *arg;
+    struct fl_list link; /**< FL_TASK_LINKED: in the scope's list */
+    /* the second line: what a switch touches */
+    uint32_t flags;          /**< enum fl_task_flag */
+    int32_t err;             /**< errno, kept while parked */
+    _Atomic(uint32_t) wake;  /**< sched/park.h */
+    _Atomic(uint32_t) futex; /**< FL_TASK_THREAD: 1 once it may go on */
+    _Atomic(uint64_t) waits; /**< names the operation it is parked in, for cancelling it (io/op.c); 0: none */
+    void *sp;                /**< where it goes on; NULL: it has not begun */
+    uintptr_t low;           /**< worker's floor for its stack */
+    struct fl_stack *stack;  /**< the stack it parked on */
+    const char *why;         /**< why it is parked, for dumps: a string that lives for ever; NULL: it is not */
+    struct fl_task *next;    /**< free list, inject queue */
+};
+
+_Static_assert(sizeof(struct fl_task) == 128, "two lines");
+_Static_assert(offsetof(struct fl_task, head) == 0, "filch_scope_leave_ writes through owner_");
+_Static_assert(offsetof(struct fl_task, flags) == 64, "a switch touches the second line");
+
+/** Whose an item of the deque is: a scope's, or by its lowest bits an in-frame fork's or a descriptor. */
+#define FL_WHOSE_FRAME ((uintptr_t)1)
+#define FL_WHOSE_TASK ((uintptr_t)2)
+#define FL_WHOSE_MASK ((uintptr_t)3)
+
+/** Its name, or NULL. */
+FL_INLINE const char *fl_task_name(const struct fl_task *task)
+{
+    return task->flags & FL_TASK_FRAME ? NULL : task->name;
+}
+
+/** A task of `runtime` and `scope` begins in `task`. */
+FL_INLINE void fl_task_begin(struct fl_task *task, struct filch_runtime *runtime, struct filch_scope *scope)
+{
+    task->head.inner_ = scope;
+    task->scope = scope;
+    task->name = NULL;
+    task->runtime = runtime;
+    task->flags = 0;
+    task->err = 0;
+    store_relaxed(&task->wake, 0);  /* init: nobody knows of the task */
+    store_relaxed(&task->futex, 0); /* init: nobody knows of the task */
+    store_relaxed(&task->waits, 0); /* init: nobody knows of the task */
+}
+
+#endif

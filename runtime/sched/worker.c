@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's loop.
+ *
+ * The loop runs at the bottom of a task stack and calls unstarted tasks there, one after another. When one of them parks, it keeps
+ * that stack, and a fresh one carries the loop on; when the next task is a parked one, the loop's own stack is empty but for the loop: it
+ * goes back to the cache and the worker switches over. So a task that never parks costs no switch and no stack.
+ *
+ * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first), the inject queue, the ring and the timers,
+ * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first, so that neither deque nor ready queue starves the rest. The
+ * budget follows the length of the tasks: it is refilled with what took about LOOK_EVERY last time, between 1 and BUDGET_MAX.
+ *
+ * Invariants
+ *   1. What the worker owns and others may need (deque, ready queue, timers, ring) is reachable without its help at any time, also while a
+ *      task keeps the carrier. What is not reachable (children ended but not told of, the commit of a switch) is dealt with before the next
+ *      task of another scope runs.
+ *   2. w->hot.current_ is NULL exactly while the loop runs.
+ *   3. The worker is read again (fl_self) after every call that may park.
+ *   4. A thief whose loot kept it busy for less than twice what the theft took naps, twice as long each time, up to NAP_MAX; worthy loot
+ *      sets the nap back to NAP_MIN. */
+#include "sched/worker.h"
+
+#include "base/panic.h"
+#include "machine/clock.h"
+#include "machine/context.h"
+#include "machine/futex.h"
+#include "machine/sanitizer.h"
+#include "sched/join.h"
+#include "sched/park.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BUDGET_MAX 256
+#define LOOK_EVERY 50000      /* ns between looks round, roughly */
+#define NAP_MIN 20000         /* ns */
+#define NAP_MAX 1000000       /* ns */
+#define LINGER 2000000        /* ns */
+#define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
+#define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
+#define TRIM_KEEP 64          /* stacks a class that keep it */
+
+static const uint64_t nobody_sleeps;
+struct fl_worker fl_no_worker = {.hot = {.kind_ = FL_KIND_NONE, .budget_ = INT32_MAX, .idle_ = &nobody_sleeps, .deque_.limit_ = INT64_MIN}};
+__thread struct filch_worker_ *filch_worker_tls_ = &fl_no_worker.hot;
+
+/* ---- making ready, waking ---- */
+
+void fl_wake_one(struct filch_runtime *runtime)
+{
+    uint32_t start = add_relaxed(&runtime->wake_next, 1); /* hint: only spreads the wakes */
+    for (unsigned i = 0; i < runtime->count; i++) {
+        struct fl_worker *w = runtime->workers[(start + i) % runtime->count];
+        if (fl_idle_claim(&runtime->idle, &w->sleeper)) {
+            add_relaxed(&w->counters.wakes, 1); /* counter */
+            fl_ring_wake(&w->ring);
+            return;
+        }
+    }
+}
+
+void fl_make_ready(struct fl_task *task)
+{
+    if (unlikely(task->flags & FL_TASK_THREAD)) {
+        _Atomic(uint32_t) *futex = &task->futex;
+        store_release(futex, 1); /* [futex] pairs with thread_wait; the task may be gone from here on */
+        fl_futex_wake(futex, 1);
+        return;
+    }
+    struct fl_worker *w = fl_self();
+    struct filch_runtime *runtime = task->runtime;
+    if (likely(w->hot.kind_ == FL_KIND_WORKER && w->runtime == runtime)) {
+        if (unlikely(!fl_ready_push(&w->ready, task)))
+            fl_inject_push(&runtime->inject, task);
+        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < 2)
+            return; /* the loop will run it itself, next */
+    } else {
+        fl_inject_push(&runtime->inject, task);
+    }
+    fl_notify(runtime);
+}
+
+struct fl_task *fl_worker_tell(struct fl_worker *w)
+{
+    struct filch_scope *scope = w->ended_scope;
+    w->ended_scope = NULL;
+    struct fl_task *joiner = fl_join_told(scope, w->ended);
+    if (joiner && unlikely(joiner->flags & FL_TASK_THREAD)) {
+        fl_make_ready(joiner);
+        joiner = NULL;
+    }
+    return joiner;
+}
+
+/* ---- running ---- */
+
+/* What a task that parked, failed, or was more than a plain child leaves behind. @return whether it counts in its scope. */
+static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int result)
+{
+    bool counts = !(task->flags & FL_TASK_FRAME);
+    if (result < 0 && counts)
+        w->runtime->hooks->child_failed(task->scope, result);
+    if (task->flags & FL_TASK_LINKED)
+        w->runtime->hooks->unlink(task);
+    if (task->flags & FL_TASK_PARKED)
+        store_relaxed(fl_atomic(void *, &task->stack->task), NULL); /* hint: dumps look at it */
+    if (!counts)
+        w->runtime->hooks->frame_ended(task->frame, result);
+    return counts;
+}
+
+/* A task that the loop ran has ended. */
+FL_INLINE void end(struct fl_worker *w, struct fl_task *task, int result)
+{
+    struct filch_scope *scope = task->scope;
+    bool counts = true;
+    if (unlikely((task->flags | (uint32_t)(result < 0)) != 0))
+        counts = end_slow(w, task, result);
+    if (likely(!w->spare))
+        w->spare = task;
+    else
+        fl_pool_put(&w->pool, task);
+    if (unlikely(!counts))
+        return;
+    if (likely(w->ended_scope == scope)) {
+        w->ended++;
+        return;
+    }
+    if (w->ended_scope) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner)
+            fl_make_ready(joiner);
+    }
+    w->ended_scope = scope;
+    w->ended = 1;
+}
+
+/* From the loop on an otherwise empty stack to a task that has a stack of its own. */
+static FL_NORETURN FL_NOINLINE void resume(struct fl_worker *w, struct fl_task *task)
+{
+    void *sp = task->sp, *left;
+    fl_worker_prefetch(w);
+    fl_stack_put(&w->stacks, w->stack);
+    fl_worker_set_task(w, task);
+    w->stack = task->stack;
+    w->hot.floor_ = task->low;
+    fl_sanitizer_before(NULL, w->stack->low, w->stack->top, w->stack->sanitizer);
+    fl_context_switch(&left, sp);
+    __builtin_unreachable();
+}
+
+static FL_NORETURN FL_NOINLINE void back_to_thread(struct fl_worker *w)
+{
+    void *left;
+    fl_stack_put(&w->stacks, w->stack);
+    w->stack = NULL;
+    fl_sanitizer_before(NULL, w->thread_low, w->thread_high, w->thread_fiber);
+    fl_context_switch(&left, w->thread_sp);
+    __builtin_unreachable();
+}
+
+struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
+{
+    if (unlikely(item->whose & FL_WHOSE_TASK))
+        return (struct fl_task *)(item->whose & ~FL_WHOSE_MASK);
+    struct fl_task *task = w->spare;
+    if (likely(task != NULL))
+        w->spare = NULL;
+    else if (!(task = fl_pool_get(&w->pool)))
+        return NULL;
+    task->fn = (filch_fn *)item->fn;
+    task->arg = (void *)item->arg;
+    if (unlikely(item->whose & FL_WHOSE_FRAME)) {
+        struct filch_frame *frame = (struct filch_frame *)(item->whose & ~FL_WHOSE_MASK);
+        fl_task_begin(task, w->runtime, frame->scope_);
+        task->frame = frame;
+        task->flags = FL_TASK_FRAME | FL_TASK_NEW;
+    } else {
+        fl_task_begin(task, w->runtime, (struct filch_scope *)item->whose);
+        task->flags = FL_TASK_NEW;
+    }
+    task->sp = NULL;
+    return task;
+}
+
+/* ---- looking for work ---- */
+
+/* Fires what is due on a wheel. @return whether anything was. */
+static bool expire(struct fl_wheel *wheel, int64_t now)
+{
+    return fl_wheel_due(wheel, now) && fl_wheel_expire(wheel, now) != 0;
+}
+
+struct fl_task *fl_worker_look_round(struct fl_worker *w)
+{
+    int64_t now = fl_clock(), took = now - w->looked;
+    w->looked = now;
+    if (took < LOOK_EVERY / 2)
+        w->budget_full = w->budget_full * 2 < BUDGET_MAX ? w->budget_full * 2 : BUDGET_MAX;
+    else if (took > LOOK_EVERY)
+        w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
+    w->hot.budget_ = w->budget_full;
+    fl_ring_flush(&w->ring);
+    if (fl_ring_ready(&w->ring))
+        fl_ring_reap(&w->ring, true);
+    expire(&w->wheel, now);
+    w->inject_turn = !w->inject_turn;
+    struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
+    if (!task)
+        task = w->inject_turn ? fl_ready_pop(&w->ready) : fl_inject_pop(&w->runtime->inject);
+    return task;
+}
+
+/* What is at hand without asking others. */
+static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
+{
+    fl_ring_flush(&w->ring);
+    if (fl_ring_ready(&w->ring))
+        fl_ring_reap(&w->ring, true);
+    expire(&w->wheel, now);
+    struct fl_task *task = fl_ready_pop(&w->ready);
+    return task ? task : fl_inject_pop(&w->runtime->inject);
+}
+
+/* The earliest timer among all workers, a little later for those that are awake to look after theirs. */
+static int64_t earliest_timer(struct fl_worker *w)
+{
+    int64_t earliest = INT64_MAX;
+    for (unsigned i = 0; i < w->runtime->count; i++) {
+        struct fl_worker *other = w->runtime->workers[i];
+        int64_t next = load_relaxed(&other->wheel.next); /* hint: a timer that is added later wakes or is looked after by its worker */
+        if (other != w && next != INT64_MAX)
+            next += OVERDUE;
+        earliest = next < earliest ? next : earliest;
+    }
+    return earliest;
+}
+
+static int64_t until(int64_t now, int64_t when)
+{
+    return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
+}
+
+/* Whether tasks were dispatched anywhere since this was last asked. */
+static bool others_were_active(struct fl_worker *w)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < w->runtime->count; i++)
+        sum += load_relaxed(&w->runtime->workers[i]->counters.dispatched); /* hint: only decides whether to linger */
+    bool active = sum != w->seen_dispatched;
+    w->seen_dispatched = sum;
+    return active;
+}
+
+/* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
+static void nap(struct fl_worker *w, int64_t now)
+{
+    int64_t timer = until(now, earliest_timer(w));
+    fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
+    fl_idle_nap_over(&w->runtime->idle);
+    w->nap = 2 * w->nap < NAP_MAX ? 2 * w->nap : NAP_MAX;
+}
+
+/* Registers as a sleeper and sleeps until woken, until a completion or timer of its own, or until it has lingered. It searches again afterwards. */
+static void sleep_(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
+    fl_count(&w->counters.sleeps, 1);
+    if (!fl_work_visible(runtime) &&
+        load_relaxed(&runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes every sleeper afterwards */
+        int64_t began = fl_clock(), now = began;
+        while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {
+            int64_t timer =
+                until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
+            int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
+            fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
+            now = fl_clock();
+            if (linger && now - began >= LINGER)
+                break;
+            if (linger && earliest_timer(w) <= now)
+                break;
+            if (!linger && now - began >= TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
+                fl_stack_trim(&w->stacks, TRIM_KEEP);
+        }
+    }
+    fl_idle_undo(&runtime->idle, &w->sleeper);
+}
+
+/* Judges the last theft by how long its loot kept this worker busy. @return whether to leave the others alone for a nap. */
+static bool theft_was_poor(struct fl_worker *w, int64_t now)
+{
+    if (w->theft_cost == 0)
+        return false;
+    bool poor = now - w->theft_end < 2 * w->theft_cost;
+    w->theft_cost = 0;
+    if (!poor)
+        w->nap = NAP_MIN;
+    return poor;
+}
+
+/* Out of work: asks the others, sleeps. NULL: the runtime ends. */
+static FL_NOINLINE struct fl_task *search(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    struct fl_idle *idle = &runtime->idle;
+    int64_t now = fl_clock();
+    struct fl_task *task = at_hand(w, now);
+    if (task)
+        return task;
+    bool rest = theft_was_poor(w, now);
+    fl_idle_search(idle);
+    for (;;) {
+        if (load_acquire(&runtime->state) == FL_ENDING) { /* [end] pairs with filch_stop */
+            if (fl_idle_found(idle))
+                fl_wake_one(runtime);
+            return NULL;
+        }
+        now = fl_clock();
+        if (!rest) {
+            task = fl_steal(w);
+            if (!task)
+                task = at_hand(w, now);
+        } else {
+            task = at_hand(w, now);
+        }
+        if (task)
+            break;
+        rest = false;
+        uint64_t word = load_relaxed(&idle->word); /* hint: decides between two ways to wait, both right */
+        unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
+        if (quiet < runtime->count && fl_idle_nap(idle))
+            nap(w, now);
+        else
+            sleep_(w);
+        w->looked = fl_clock();
+    }
+    if (fl_idle_found(idle))
+        fl_wake_one(runtime);
+    return task;
+}
+
+/* No memory for a descriptor: the item goes back, somebody else's end will free one. */
+static FL_COLD void put_back(struct fl_worker *w, const struct fl_item *item)
+{
+    fl_deque_push(&w->hot.deque_, item); /* cannot fail: its slot has just been freed */
+    sched_yield();
+}
+
+/* The next task, or NULL when the runtime ends. */
+FL_INLINE struct fl_task *next(struct fl_worker *w)
+{
+    struct fl_task *task = NULL;
+    struct fl_item item;
+    if (unlikely(--w->hot.budget_ <= 0))
+        task = fl_worker_look_round(w);
+    if (!task && fl_deque_pop(&w->hot.deque_, &item)) {
+        task = fl_item_task(w, &item);
+        if (unlikely(!task))
+            put_back(w, &item);
+    }
+    if (unlikely(w->ended_scope && (!task || task->scope != w->ended_scope))) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner) {
+            if (!task)
+                return joiner;
+            fl_make_ready(joiner);
+        }
+    }
+    if (!task)
+        task = fl_ready_pop(&w->ready);
+    return task ? task : search(w);
+}
+
+void fl_worker_loop(void)
+{
+    struct fl_worker *w = fl_self();
+    fl_sanitizer_after(NULL);
+    fl_after_switch(w);
+    struct fl_task *task = fl_worker_task(w); /* a stack that was made for one task begins with it */
+    for (;;) {
+        if (!task)
+            task = next(w);
+        if (unlikely(!task))
+            back_to_thread(w);
+        fl_count(&w->counters.dispatched, 1);
+        if (!(task->flags & FL_TASK_NEW) || (unlikely(task->sp != NULL) && w->stack != task->stack))
+            resume(w, task);
+        fl_worker_set_task(w, task);
+        task->flags &= ~(uint32_t)FL_TASK_NEW;
+        int result = task->fn(task->arg);
+        w = fl_self();
+        w->hot.current_ = NULL;
+        end(w, task, result);
+        task = NULL;
+    }
+}
+
+/* ---- life ---- */
+
+static void thread_bounds(struct fl_worker *w)
+{
+    pthread_attr_t attr;
+    void *low = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &low, &size);
+        pthread_attr_destroy(&attr);
+    }
+    w->thread_low = (uintptr_t)low;
+    w->thread_high = (uintptr_t)low + size;
+    w->thread_fiber = fl_sanitizer_thread();
+}
+
+void *fl_worker_main(void *arg)
+{
+    struct fl_worker *w = arg;
+    struct filch_runtime *runtime = w->runtime;
+    char name[16];
+    snprintf(name, sizeof name, "%s/%u", runtime->name, w->index);
+    pthread_setname_np(pthread_self(), name);
+    if (runtime->pin)
+        w->cpu = fl_topology_pin(&runtime->topology, w->index);
+    filch_worker_tls_ = &w->hot;
+    thread_bounds(w);
+    store_release(&w->tid, (int)syscall(SYS_gettid)); /* [tid] pairs with start_threads */
+    fl_futex_wake((_Atomic(uint32_t) *)&w->tid, INT32_MAX);
+    w->looked = fl_clock();
+    void *sp = fl_context_make(w->stack->top, fl_worker_loop);
+    w->hot.floor_ = fl_stack_floor(w->stack);
+    void *fake = NULL;
+    (void)fake;
+    fl_sanitizer_before(&fake, w->stack->low, w->stack->top, w->stack->sanitizer);
+    fl_context_switch(&w->thread_sp, sp);
+    fl_sanitizer_after(fake);
+    filch_worker_tls_ = &fl_no_worker.hot;
+    return NULL;
+}
+
+int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worker **ret_worker)
+{
+    struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
+    if (!w)
+        return -ENOMEM;
+    *w = (struct fl_worker){.runtime = runtime, .index = index, .random = 2463534242u + index * 7919u, .cpu = -1, .nap = NAP_MIN};
+    w->hot.budget_ = w->budget_full = 8;
+    w->pool.pool = &runtime->pool;
+    w->hot.idle_ = (const uint64_t *)&runtime->idle.word;
+    w->hot.deque_.fenced_ = !fl_barrier_asymmetric;
+    w->ring.wake_fd = -1;
+    fl_stack_cache_init(&w->stacks, runtime->stacks);
+    fl_wheel_init(&w->wheel, fl_clock());
+    int r = -ENOMEM;
+    w->spare = fl_pool_get(&w->pool); /* so that a worker can always run one task at a time */
+    w->stack = fl_stack_get(&w->stacks, runtime->stack_class);
+    if (w->spare && w->stack && fl_deque_init(&w->hot.deque_) && fl_ready_init(&w->ready) && fl_steal_init(w) == 0)
+        r = fl_ring_init(&w->ring);
+    if (r < 0) {
+        fl_worker_free(w);
+        return r;
+    }
+    *ret_worker = w;
+    return 0;
+}
+
+void fl_worker_free(struct fl_worker *w)
+{
+    if (!w)
+        return;
+    fl_ring_fini(&w->ring);
+    fl_deque_fini(&w->hot.deque_);
+    fl_ready_fini(&w->ready);
+    free(w->victims);
+    free(w);
+}

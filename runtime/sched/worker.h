@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker: what runs tasks on one CPU, and the runtime that owns the workers. See worker.c for the loop. */
+#ifndef FL_SCHED_WORKER_H
+#define FL_SCHED_WORKER_H
+
+#include "machine/ring.h"
+#include "machine/stack.h"
+#include "machine/topology.h"
+#include "sched/deque.h"
+#include "sched/idle.h"
+#include "sched/inject.h"
+#include "sched/pool.h"
+#include "sched/ready.h"
+#include "sched/task.h"
+#include "sched/timer.h"
+
+#include <filch/runtime.h>
+
+#include <pthread.h>
+
+/** What the floors above give the scheduler, so that no arrow points up. */
+struct fl_hooks {
+    void (*frame_ended)(struct filch_frame *frame, int result);     /**< an in-frame fork has ended here, not in place */
+    void (*child_failed)(struct filch_scope *scope, int result);    /**< a child returned a negative result */
+    void (*unlink)(struct fl_task *task);                           /**< a FL_TASK_LINKED task has ended */
+    void (*cancel_operation)(struct fl_task *task, uint64_t waits); /**< a task parked in an operation was cancelled */
+};
+
+/** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
+enum fl_worker_kind { FL_KIND_WORKER = 0, FL_KIND_THREAD = 1, FL_KIND_NONE = 2 };
+
+struct fl_counters {
+    _Atomic(uint64_t) dispatched, parks, steals, steal_attempts, wakes, sleeps, spawned;
+};
+
+/** Adds to a counter that only the owner writes. */
+FL_INLINE void fl_count(_Atomic(uint64_t) *counter, uint64_t n)
+{
+    store_relaxed(counter, load_relaxed(counter) + n); /* counter */
+}
+
+/** What is done on the next stack, once the task that parked is wholly off its own: only then may others find it. */
+typedef void fl_commit_fn(void *arg);
+
+struct fl_worker {
+    struct filch_worker_ hot; /**< current task, floor, budget, kind, deque: what inline functions of programs touch */
+    struct filch_runtime *runtime;
+
+    /* the line of the loop: owner only */
+    FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
+    int64_t ended;                                 /**< ... so many, which it has not been told of yet */
+    struct fl_task *yielded;                       /**< to append to the ready queue after the switch */
+    fl_commit_fn *commit;                          /**< to call after the switch */
+    void *commit_arg;
+    struct fl_stack *stack; /**< what it runs on */
+    struct fl_task *spare;  /**< the descriptor of the next task the loop runs, or NULL */
+    struct fl_pool_cache pool;
+    struct fl_stack_cache stacks;
+    struct fl_counters counters;
+
+    struct fl_ready ready;
+    struct fl_sleeper sleeper;
+    struct fl_ring ring;
+    struct fl_wheel wheel;
+
+    /* seldom */
+    unsigned index;
+    uint32_t random;                         /**< xorshift state */
+    int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
+    int64_t looked;                          /**< when it last looked round, ns */
+    bool inject_turn;                        /**< whose turn it is when it looks round */
+    int64_t nap;                             /**< length of the next nap, ns */
+    int64_t theft_end, theft_cost;           /**< of the last theft; 0: judged */
+    uint64_t seen_dispatched;                /**< of the whole runtime, when it last lingered */
+    unsigned *victims;                       /**< indices of the others, nearest first */
+    unsigned victim_class[FL_DISTANCES + 1]; /**< where each distance begins in victims */
+    pthread_t thread;
+    _Atomic(int) tid;
+    int cpu;
+    void *thread_sp; /**< the carrier's own stack, while the loop runs */
+    void *thread_fiber;
+    uintptr_t thread_low, thread_high;
+} FL_ALIGN_PAIR;
+
+enum fl_runtime_state { FL_RUNNING = 0, FL_CLOSED = 1, FL_ENDING = 2 };
+
+struct filch_runtime {
+    struct fl_idle idle;
+    struct fl_inject inject;
+    unsigned count; /**< workers */
+    struct fl_worker **workers;
+    const struct fl_hooks *hooks;
+    struct fl_stacks *stacks;
+    unsigned stack_class;
+    filch_model model;
+    struct fl_pool pool;
+    struct fl_topology topology;
+    bool pin;
+    char name[12];
+    _Atomic(uint32_t) state;     /**< enum fl_runtime_state */
+    _Atomic(uint32_t) threads;   /**< futex: kernel threads of isolated tasks that have not ended */
+    _Atomic(uint32_t) *alive;    /**< a page the kernel wipes in a forked child: 0 there */
+    _Atomic(uint32_t) wake_next; /**< where the search for a sleeper starts */
+    struct fl_task root_task;    /**< owner of the root scope: stands for the thread that stops the runtime */
+    struct filch_scope root;     /**< the scope of everything submitted */
+    struct fl_lock outside_lock; /**< guards outside: descriptors for tasks that come from plain threads */
+    struct fl_pool_cache outside;
+};
+
+/** Stands for the worker of a plain thread: it has no task, no deque, no runtime. */
+extern __attribute__((visibility("hidden"))) struct fl_worker fl_no_worker;
+
+/** The calling thread's worker, or fl_no_worker. Read again after every call that may park. */
+FL_INLINE struct fl_worker *fl_self(void)
+{
+    return (struct fl_worker *)filch_self_();
+}
+
+/** The task a worker runs; NULL: the loop, or a plain thread. */
+FL_INLINE struct fl_task *fl_worker_task(const struct fl_worker *w)
+{
+    return (struct fl_task *)w->hot.current_; /* the head is a task's first member */
+}
+
+FL_INLINE void fl_worker_set_task(struct fl_worker *w, struct fl_task *task)
+{
+    w->hot.current_ = task ? &task->head : NULL;
+}
+
+/** The calling task, or NULL on a plain thread or in the loop. */
+FL_INLINE struct fl_task *fl_current(void)
+{
+    return fl_worker_task(fl_self());
+}
+
+/** The floor for calls in place on a stack: a quarter of it is left to each task that is run. */
+FL_INLINE uintptr_t fl_stack_floor(const struct fl_stack *stack)
+{
+    return stack->low + ((uintptr_t)1 << (FL_STACK_MIN_SHIFT + stack->cls) >> 2);
+}
+
+/** Whether the caller's frame leaves no room to run a task in place. */
+FL_INLINE bool fl_deep(struct fl_worker *w)
+{
+    return (uintptr_t)__builtin_frame_address(0) <= w->hot.floor_;
+}
+
+/** Makes a parked or new task runnable: at the end of this worker's ready queue, else of the runtime's inject queue; wakes somebody if need be.
+ * The caller owns the task (it has claimed its wake). Any thread. Never fails. */
+void fl_make_ready(struct fl_task *task);
+
+/** Wakes a sleeping worker. */
+FL_COLD void fl_wake_one(struct filch_runtime *runtime);
+
+/** After work was published: wakes somebody if nobody would look. */
+FL_INLINE void fl_notify(struct filch_runtime *runtime)
+{
+    if (fl_idle_wanted(&runtime->idle))
+        fl_wake_one(runtime);
+}
+
+/** Takes the next task for this worker without sleeping: NULL if none is at hand. For park and yield. */
+struct fl_task *fl_worker_next_ready(struct fl_worker *w);
+
+/** Looks at the ring, the timers, and whose turn it is; resets the budget. @return a task that must go first, or NULL. */
+FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
+
+/** Fetches what resuming the tasks a few places on will touch. Only when the queue is so long that they are not in the cache anyway. */
+FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
+{
+    if (likely(fl_ready_size_hint(&w->ready) < 512))
+        return;
+    struct fl_task *far = fl_ready_peek(&w->ready, 8), *near = fl_ready_peek(&w->ready, 4);
+    __builtin_prefetch(&far->sp, 1);
+    char *sp = near->sp;
+    __builtin_prefetch(sp, 1);
+    __builtin_prefetch(sp + FL_LINE, 1);
+    __builtin_prefetch(sp + 2 * FL_LINE, 1);
+}
+
+/** Tells the scope whose children ended here how many did. @return its joiner, if that was all it waited for: the caller must run it or make it ready. */
+struct fl_task *fl_worker_tell(struct fl_worker *w);
+
+/** The bottom frame of every stack: runs tasks one after another until the runtime ends. */
+void fl_worker_loop(void);
+
+/** The thread of a worker. */
+void *fl_worker_main(void *worker);
+
+/** @return 0, -ENOMEM or a code of fl_ring_init. The thread is not started. */
+int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worker **ret_worker);
+void fl_worker_free(struct fl_worker *w);
+
+/* sched/steal.c */
+
+/** Fills w->victims. @return 0 or -ENOMEM. */
+int fl_steal_init(struct fl_worker *w);
+
+/** Tries to take work from the others once round. @return a task, or NULL. */
+struct fl_task *fl_steal(struct fl_worker *w);
+
+/** Whether any worker or the inject queue seems to have work that nobody runs. */
+bool fl_work_visible(struct filch_runtime *runtime);
+
+/** Gives an item of a deque the descriptor it runs with. NULL: no memory for one. */
+struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item);
+
+/** A descriptor for callers that have no worker of their own; the runtime's lock. */
+struct fl_task *fl_outside_get(struct filch_runtime *runtime);
+void fl_outside_put(struct filch_runtime *runtime, struct fl_task *task);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* The mutex: one word to take it by, a list of those who wait, barging with a promise.
+ *
+ * Whoever comes first takes a free mutex, also past those who were woken for it: handing it over at each unlock would make every pair cost a
+ * switch. So that nobody starves, a waiter that was woken and found it taken again goes back to the head of the list, and from the second time on it
+ * is promised the mutex: the next unlock hands it over. After M. Burrows' nsync (designated waker) and WebKit's parking lot.
+ *
+ * Invariants
+ *   1. HELD: somebody has it; owner_ says who (written by the holder after taking, before giving back).
+ *   2. QUEUED: the list is not empty. LOCKED: somebody works on the list.
+ *   3. WAKING: a waiter was woken and has not tried yet. Meanwhile an unlock wakes no other.
+ *   4. The unlocker's last touch of the mutex is the store or swap that gives it back: the next holder may free it.
+ *
+ * Memory ordering
+ *   [hold]  giving back releases, taking acquires, also through a hand-over (the wake word orders that).
+ *   [lock]  LOCKED: acquiring swap, releasing store. */
+#include "base/panic.h"
+#include "sync/wait.h"
+
+#include <filch/sync.h>
+
+#include <pthread.h>
+
+#define HELD 1u
+#define LOCKED 2u
+#define QUEUED 4u
+#define WAKING 8u
+
+#define SPINS 40 /* looks at a held mutex before parking: about what parking and being woken costs */
+
+struct waiter {
+    struct waiter *next;
+    struct fl_task *task;
+    unsigned tries;
+    bool given; /* the mutex was handed over */
+};
+
+static _Atomic(uint32_t) *word_of(filch_mutex *mutex)
+{
+    return fl_atomic(uint32_t, &mutex->word_);
+}
+
+static _Atomic(const void *) *owner_of(filch_mutex *mutex)
+{
+    return (_Atomic(const void *) *)&mutex->owner_;
+}
+
+/* Who calls: the task, or the thread. */
+static const void *me(void)
+{
+    struct fl_task *task = fl_current();
+    return task ? (const void *)task : (const void *)pthread_self();
+}
+
+static uint32_t lock(filch_mutex *mutex)
+{
+    for (unsigned turn = 0;; turn++) {
+        uint32_t word = load_relaxed(word_of(mutex));                              /* hint: the swap decides */
+        if (!(word & LOCKED) && cas_acquire(word_of(mutex), &word, word | LOCKED)) /* [lock] */
+            return word;
+        fl_lock_pause(turn);
+    }
+}
+
+/* Takes the mutex if it is free. */
+static bool take(filch_mutex *mutex, uint32_t clear)
+{
+    uint32_t word = load_relaxed(word_of(mutex)); /* hint: the swap decides */
+    while (!(word & HELD)) {
+        if (word & LOCKED) {
+            fl_relax();
+            word = load_relaxed(word_of(mutex));                                 /* hint: the swap decides */
+        } else if (cas_acquire(word_of(mutex), &word, (word | HELD) & ~clear)) { /* [hold] pairs with filch_mutex_unlock */
+            return true;
+        }
+    }
+    return false;
+}
+
+static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
+{
+    fl_panic_if(load_relaxed(owner_of(mutex)) == self,
+                "filch_mutex_lock: the caller holds this mutex already"); /* hint: only the caller writes its own name */
+    for (unsigned i = 0; i < SPINS; i++) {
+        if (take(mutex, 0))
+            return;
+        fl_relax();
+    }
+    struct fl_task stand_in, *task = fl_waiter(&stand_in);
+    struct waiter w = {.task = task};
+    for (;;) {
+        fl_wake_arm(task, false);
+        uint32_t word = lock(mutex);
+        uint32_t clear = w.tries ? WAKING : 0;
+        if (!(word & HELD)) {
+            store_release(word_of(mutex), (word | HELD) & ~clear); /* [hold] [lock] */
+            fl_wait_end(task);
+            return;
+        }
+        if (w.tries) { /* it has waited longest */
+            w.next = mutex->head_;
+            mutex->head_ = &w;
+            if (!w.next)
+                mutex->tail_ = &w;
+        } else {
+            w.next = NULL;
+            if (word & QUEUED)
+                ((struct waiter *)mutex->tail_)->next = &w;
+            else
+                mutex->head_ = &w;
+            mutex->tail_ = &w;
+        }
+        w.tries++;
+        store_release(word_of(mutex), (word | QUEUED) & ~clear); /* [lock] */
+        fl_wait(task, "mutex", false);
+        if (w.given)
+            return;
+        if (take(mutex, WAKING))
+            return;
+    }
+}
+
+void filch_mutex_lock(filch_mutex *mutex)
+{
+    const void *self = me();
+    uint32_t word = 0;
+    if (unlikely(!cas_acquire(word_of(mutex), &word, HELD))) /* [hold] pairs with filch_mutex_unlock */
+        lock_slow(mutex, self);
+    store_relaxed(owner_of(mutex), self); /* own: the holder */
+}
+
+bool filch_mutex_trylock(filch_mutex *mutex)
+{
+    if (!take(mutex, 0))
+        return false;
+    store_relaxed(owner_of(mutex), me()); /* own: the holder */
+    return true;
+}
+
+static FL_NOINLINE void unlock_slow(filch_mutex *mutex)
+{
+    uint32_t word = load_relaxed(word_of(mutex)); /* hint: the swap decides */
+    while ((word & (QUEUED | WAKING | LOCKED)) != QUEUED) {
+        if (word & LOCKED) {
+            fl_relax();
+            word = load_relaxed(word_of(mutex));                       /* hint: the swap decides */
+        } else if (cas_release(word_of(mutex), &word, word & ~HELD)) { /* [hold] nobody to wake, or somebody is on the way */
+            return;
+        }
+    }
+    word = lock(mutex);
+    struct waiter *w = word & QUEUED && !(word & WAKING) ? mutex->head_ : NULL;
+    if (!w) {
+        store_release(word_of(mutex), word & ~HELD); /* [hold] [lock] */
+        return;
+    }
+    mutex->head_ = w->next;
+    uint32_t rest = w->next ? word : word & ~QUEUED;
+    struct fl_task *task = w->task;
+    w->given = w->tries > 1;
+    store_release(word_of(mutex), w->given ? rest : (rest & ~HELD) | WAKING); /* [hold] [lock] handed over, it stays HELD */
+    fl_wake(task, 0, false);
+}
+
+void filch_mutex_unlock(filch_mutex *mutex)
+{
+    const void *self = me();
+    fl_panic_if(load_relaxed(owner_of(mutex)) != self, "filch_mutex_unlock: the caller does not hold this mutex"); /* own: the holder */
+    store_relaxed(owner_of(mutex), NULL);                                                                          /* own: the holder */
+    uint32_t word = HELD;
+    if (unlikely(!cas_release(word_of(mutex), &word, 0))) /* [hold] pairs with filch_mutex_lock */
+        unlock_slow(mutex);
+}

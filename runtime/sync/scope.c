@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/* Scopes: spawn, join, and the tree along which a cancel travels.
+ *
+ * A scope lives in the frame of the task that opened it, its owner. The hot half of it is counts (sched/join.h); the slow half (list of parked
+ * tasks, list of inner scopes, deadline) is not even initialised until somebody in it parks in a call that can be cancelled.
+ *
+ *   owner_   parent_   mine_   others_   state_   result_   |   cancelled_  lock_  pins_  tasks_  scopes_  sibling_  timer_
+ *   ------------------ hot: five stores ------------------      ------------- valid once state_ has READY --------------
+ *
+ * The tree. A task that parks for the first time enters the list of the scope it is a child of; the scopes between its innermost one and the first
+ * that is linked already enter the list of their parent. So a task that never parks is in no list, and a cancel, which only has to reach parked
+ * calls, finds every one of them: going down, it marks each scope, and claims the wait of each task in it and of each scope's
+ * owner. What parks later sees the mark.
+ *
+ * Invariants
+ *   1. A scope is not left before mine_ + others_ = 0.
+ *   2. owner->head.inner_ is the innermost scope the owner has open; parent_ leads outwards to the runtime's root scope.
+ *   3. tasks_ holds every task with FL_TASK_LINKED whose scope this is; scopes_ every scope with LINKED whose parent_ this is.
+ *   4. A scope is cancelled at most once; cancelled_ goes from 0 to its code under the lock.
+ *   5. While pins_ > 0 the scope's memory is used by a cancel that came down from its parent: leaving waits for it.
+ *
+ * Memory ordering
+ *   [ready]   state_ gets READY with release after the slow half is initialised; acquired before it is used.
+ *   [cancel]  a cancel writes cancelled_, runs the heavy barrier and then reads the wake words; a parking task writes its wake word, light barrier, reads
+ *             cancelled_. One of them sees the other (base/barrier.h).
+ *   [told]    sched/join.h.
+ *   The lists are under lock_. Lock order: one scope's lock at a time; ring locks and ready queues inside it.
+ *
+ * Rejected: every child in a list of its scope (a locked list operation a spawn); finding parked tasks by walking all stacks (a server's every deadline
+ * would walk a million of them); checking the whole chain of scopes at each park (depth times parks). */
+#include "sync/wait.h"
+
+#include "base/panic.h"
+#include "machine/clock.h"
+#include "machine/context.h"
+#include "sched/join.h"
+
+#include <errno.h>
+
+#define READY 1u  /* the slow half is initialised */
+#define INIT 2u   /* somebody initialises it */
+#define LINKED 4u /* in the parent's list */
+#define TIMER 8u  /* has a deadline */
+
+_Static_assert(sizeof(((struct filch_scope *)0)->timer_) == sizeof(struct fl_timer), "the public header leaves room for a timer");
+_Static_assert(sizeof(struct fl_list) == sizeof(struct filch_link_), "the public header leaves room for list nodes");
+
+static _Atomic(uint32_t) *state_of(struct filch_scope *scope)
+{
+    return fl_atomic(uint32_t, &scope->state_);
+}
+
+static _Atomic(int32_t) *cancelled_of(struct filch_scope *scope)
+{
+    return fl_atomic(int32_t, &scope->cancelled_);
+}
+
+static struct fl_lock *lock_of(struct filch_scope *scope)
+{
+    return (struct fl_lock *)&scope->lock_;
+}
+
+static _Atomic(uint32_t) *pins_of(struct filch_scope *scope)
+{
+    return fl_atomic(uint32_t, &scope->pins_);
+}
+
+static struct fl_list *node(struct filch_link_ *link)
+{
+    return (struct fl_list *)link;
+}
+
+static struct fl_timer *timer_of(struct filch_scope *scope)
+{
+    return (struct fl_timer *)(void *)&scope->timer_;
+}
+
+static struct fl_task *owner_of(struct filch_scope *scope)
+{
+    return fl_container_of(scope->owner_, struct fl_task, head);
+}
+
+/* ---- the slow half ---- */
+
+static void deadline_passed(struct fl_timer *timer)
+{
+    struct filch_scope *scope = (struct filch_scope *)((char *)timer - offsetof(struct filch_scope, timer_));
+    fl_scope_cancel(scope, -ETIMEDOUT);
+    fl_timer_done(timer);
+}
+
+static FL_COLD void prepare_slow(struct filch_scope *scope)
+{
+    uint32_t seen = 0;
+    if (!cas_acquire(state_of(scope), &seen, INIT)) {                             /* [ready] somebody else initialises it: wait for READY */
+        for (unsigned turn = 0; !(load_acquire(state_of(scope)) & READY); turn++) /* [ready] pairs with the store below */
+            fl_lock_pause(turn);
+        return;
+    }
+    scope->lock_ = 0;
+    scope->pins_ = 0;
+    store_relaxed(cancelled_of(scope), 0); /* init: published by READY */
+    fl_list_init(node(&scope->tasks_));
+    fl_list_init(node(&scope->scopes_));
+    fl_list_init(node(&scope->sibling_));
+    *timer_of(scope) = (struct fl_timer){.fire = deadline_passed};
+    store_release(state_of(scope), READY); /* [ready] pairs with prepare */
+}
+
+FL_INLINE void prepare(struct filch_scope *scope)
+{
+    if (unlikely(!(load_acquire(state_of(scope)) & READY))) /* [ready] pairs with prepare_slow */
+        prepare_slow(scope);
+}
+
+void fl_scope_root(struct filch_scope *scope)
+{
+    prepare(scope);
+    or_acq_rel(state_of(scope), LINKED); /* init: there is nothing around it */
+}
+
+/* ---- cancel ---- */
+
+static void wake_cancelled(struct fl_task *task, int code)
+{
+    if (fl_wake(task, code, true))
+        return;
+    uint64_t waits = load_acquire(&task->waits); /* [waits] pairs with the operation's store before it is queued (io/op.c) */
+    if (waits)
+        task->runtime->hooks->cancel_operation(task, waits);
+}
+
+/* Marks `scope`; @return false: it was cancelled before. */
+static bool mark(struct filch_scope *scope, int code)
+{
+    prepare(scope);
+    fl_lock_take(lock_of(scope));
+    bool first = load_relaxed(cancelled_of(scope)) == 0; /* own: the lock */
+    if (first)
+        store_relaxed(cancelled_of(scope), code); /* [cancel] pairs with fl_wait_begin */
+    fl_lock_give(lock_of(scope));
+    return first;
+}
+
+/* The first inner scope that is not cancelled yet, pinned; or NULL. */
+static struct filch_scope *pin_next(struct filch_scope *scope)
+{
+    struct filch_scope *found = NULL;
+    fl_lock_take(lock_of(scope));
+    for (struct fl_list *l = node(&scope->scopes_)->next; l != node(&scope->scopes_) && !found; l = l->next) {
+        struct filch_scope *inner = fl_container_of((struct filch_link_ *)l, struct filch_scope, sibling_);
+        if (load_acquire(cancelled_of(inner)) == 0) { /* [cancel] a marked one has a canceller of its own */
+            add_relaxed(pins_of(inner), 1);           /* own: the parent's lock keeps it from leaving until it is pinned */
+            found = inner;
+        }
+    }
+    fl_lock_give(lock_of(scope));
+    return found;
+}
+
+static void wake_all(struct filch_scope *scope, int code)
+{
+    fl_lock_take(lock_of(scope));
+    for (struct fl_list *l = node(&scope->tasks_)->next; l != node(&scope->tasks_); l = l->next)
+        wake_cancelled(fl_container_of(l, struct fl_task, link), code);
+    fl_lock_give(lock_of(scope));
+    wake_cancelled(owner_of(scope), code);
+}
+
+/* Down the tree without recursion: scopes nest as deep as tasks do. `from` stays pinned while its inner scopes are dealt with; on the way
+ * up parent_ leads back. */
+void fl_scope_cancel(struct filch_scope *top, int code)
+{
+    if (!mark(top, code))
+        return;
+    fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
+    wake_all(top, code);
+    struct filch_scope *at = top;
+    for (;;) {
+        struct filch_scope *inner = pin_next(at);
+        if (inner) {
+            if (mark(inner, code)) {
+                fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
+                wake_all(inner, code);
+                at = inner;
+            } else {
+                sub_release(pins_of(inner), 1); /* [pin] pairs with unlink_scope */
+            }
+            continue;
+        }
+        if (at == top)
+            return;
+        struct filch_scope *up = at->parent_;
+        sub_release(pins_of(at), 1); /* [pin] pairs with unlink_scope */
+        at = up;
+    }
+}
+
+void filch_cancel(filch_scope *scope)
+{
+    fl_scope_cancel(scope, -ECANCELED);
+}
+
+/* ---- the tree ---- */
+
+/* Enters `scope` into its parent's list, once. */
+static void link_scope(struct filch_scope *scope)
+{
+    prepare(scope);
+    if (or_acq_rel(state_of(scope), LINKED) & LINKED) /* [link] who sets the bit links it */
+        return;
+    struct filch_scope *parent = scope->parent_;
+    prepare(parent);
+    fl_lock_take(lock_of(parent));
+    fl_list_append(node(&parent->scopes_), node(&scope->sibling_));
+    int code = load_relaxed(cancelled_of(parent)); /* own: the lock */
+    fl_lock_give(lock_of(parent));
+    if (code)
+        fl_scope_cancel(scope, code);
+}
+
+static void unlink_scope(struct filch_scope *scope)
+{
+    struct filch_scope *parent = scope->parent_;
+    fl_lock_take(lock_of(parent));
+    fl_list_remove(node(&scope->sibling_));
+    fl_lock_give(lock_of(parent));
+    for (unsigned turn = 0; load_acquire(pins_of(scope)) != 0; turn++) /* [pin] pairs with fl_scope_cancel */
+        fl_lock_pause(turn);
+}
+
+/* Makes a task that is about to park known to every scope around it. */
+static FL_NOINLINE void enlist_slow(struct fl_task *task)
+{
+    if (!(task->flags & FL_TASK_LINKED)) {
+        struct filch_scope *scope = task->scope;
+        prepare(scope);
+        fl_lock_take(lock_of(scope));
+        task->flags |= FL_TASK_LINKED;
+        fl_list_append(node(&scope->tasks_), &task->link);
+        fl_lock_give(lock_of(scope));
+    }
+    for (struct filch_scope *scope = task->head.inner_; !(load_acquire(state_of(scope)) & LINKED); scope = scope->parent_) /* [link] */
+        link_scope(scope);
+}
+
+void fl_scope_unlink(struct fl_task *task)
+{
+    fl_lock_take(lock_of(task->scope));
+    fl_list_remove(&task->link);
+    fl_lock_give(lock_of(task->scope));
+}
+
+void fl_enlist(struct fl_task *task)
+{
+    if (unlikely(!(task->flags & FL_TASK_LINKED) || !(load_acquire(state_of(task->head.inner_)) & LINKED))) /* [link] */
+        enlist_slow(task);
+}
+
+void fl_wait_begin(struct fl_task *task)
+{
+    struct filch_scope *inner = task->head.inner_;
+    if (!inner) { /* a plain thread is in no scope */
+        fl_wake_arm(task, false);
+        return;
+    }
+    fl_enlist(task);
+    fl_wake_arm(task, true);
+    fl_barrier_light();                           /* [cancel] pairs with fl_scope_cancel */
+    int code = load_relaxed(cancelled_of(inner)); /* [cancel] the read behind the barrier */
+    bool saved;
+    if (unlikely(code != 0))
+        fl_wake_claim(task, code, true, &saved);
+}
+
+int fl_scope_cancelled(struct fl_task *task)
+{
+    for (struct filch_scope *scope = task->head.inner_; scope; scope = scope->parent_) {
+        uint32_t state = load_acquire(state_of(scope)); /* [ready] pairs with prepare_slow */
+        if (!(state & READY))
+            continue;
+        int code = load_acquire(cancelled_of(scope)); /* [cancel] */
+        if (code || state & LINKED)
+            return code; /* a linked scope has been told of whatever was cancelled around it */
+    }
+    return 0;
+}
+
+int filch_cancelled(void)
+{
+    struct fl_task *task = fl_current();
+    return task ? fl_scope_cancelled(task) : 0;
+}
+
+void fl_scope_child_failed(struct filch_scope *scope, int result)
+{
+    if (!scope->parent_)
+        return; /* the runtime's root: what was submitted fails alone */
+    int32_t none = 0;
+    if (cas_acq_rel(fl_atomic(int32_t, &scope->result_), &none, result)) /* [told] the joiner reads it after the count */
+        fl_scope_cancel(scope, -ECANCELED);
+}
+
+/* ---- the block ---- */
+
+void filch_scope_outside_(void)
+{
+    fl_panic("a scope outside a task: use filch_run, or filch_submit from a plain thread");
+}
+
+void filch_scope_enter_until_(filch_scope *scope, int64_t deadline)
+{
+    filch_scope_enter_(scope);
+    struct fl_task *task = owner_of(scope);
+    if (deadline == FILCH_NEVER)
+        return;
+    prepare(scope);
+    if (deadline <= fl_clock()) {
+        fl_scope_cancel(scope, -ETIMEDOUT);
+        return;
+    }
+    or_acq_rel(state_of(scope), TIMER); /* own: leaving looks at it */
+    fl_timer_start(task, timer_of(scope), deadline);
+}
+
+void filch_scope_leave_slow_(filch_scope *scope)
+{
+    if (fl_join_missing(scope) != 0) {
+        fl_scope_cancel(scope, -ECANCELED);
+        filch_join(scope);
+    }
+    uint32_t state = load_acquire(state_of(scope)); /* [ready] pairs with prepare_slow */
+    if (state & TIMER)
+        fl_timer_remove(timer_of(scope));
+    if (state & LINKED)
+        unlink_scope(scope);
+    scope->owner_->inner_ = scope->parent_;
+}
+
+/* ---- spawn ---- */
+
+/* Moves what ended elsewhere from one count to the other, so that mine_ is what the owner would wait for. */
+static void settle(filch_scope *scope)
+{
+    int64_t ended = load_acquire(fl_join_others(scope)); /* [told] pairs with fl_join_told */
+    if (ended < 0) {
+        add_acq_rel(fl_join_others(scope), -ended); /* [told] later ends are counted from here */
+        scope->mine_ += ended;
+    }
+}
+
+/* A child was put, and either its spawner has FILCH_SPAWN_BOUND_ of them that it did not run itself, which go first then, or somebody sleeps. */
+int filch_spawned_slow_(filch_scope *scope)
+{
+    struct fl_worker *w = fl_self();
+    fl_notify(w->runtime);
+    if (scope->mine_ < FILCH_SPAWN_BOUND_)
+        return 0;
+    settle(scope);
+    if (scope->mine_ >= FILCH_SPAWN_BOUND_ && fl_park_yield(w))
+        settle(scope);
+    return 0;
+}
+
+/* A child with a descriptor of its own from the start. @return 0 or -errno. */
+static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
+{
+    bool thread = w->hot.kind_ == FL_KIND_THREAD;
+    int cls = options->stack_size ? fl_stack_class(options->stack_size) : 0, error = 0;
+    if (cls < 0)
+        return cls;
+    struct fl_task *task = thread ? fl_outside_get(w->runtime) : fl_pool_get(&w->pool);
+    if (!task)
+        return -ENOMEM;
+    fl_task_begin(task, w->runtime, scope);
+    task->fn = fn;
+    task->arg = arg;
+    task->name = options->name;
+    task->flags = FL_TASK_NEW;
+    task->sp = NULL;
+    if (thread) {
+        if ((error = fl_thread_spawn(w->runtime, task)) < 0)
+            fl_outside_put(w->runtime, task);
+        return error;
+    }
+    if (cls > (int)w->runtime->stack_class) {
+        task->stack = fl_stack_get(&w->stacks, (unsigned)cls);
+        if (task->stack) {
+            task->stack->task = task;
+            task->low = fl_stack_floor(task->stack);
+            task->why = NULL;
+            task->sp = fl_context_make(task->stack->top, fl_worker_loop);
+            task->flags |= FL_TASK_PARKED;
+        }
+    }
+    struct fl_item item = {.whose = (uintptr_t)task | FL_WHOSE_TASK};
+    if ((cls > (int)w->runtime->stack_class && !task->stack) || !fl_deque_push(&w->hot.deque_, &item)) {
+        if (task->flags & FL_TASK_PARKED)
+            fl_stack_put(&w->stacks, task->stack);
+        fl_pool_put(&w->pool, task);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
+{
+    struct fl_worker *w = fl_self();
+    fl_panic_if(!w->hot.current_, "filch_spawn outside a task: use filch_submit");
+    bool mine = scope->owner_ == w->hot.current_;
+    if (mine)
+        scope->mine_++;
+    else
+        add_acq_rel(fl_join_others(scope), 1); /* [told] the caller is a child of it, so it can't be joined before this */
+    int error = 0;
+    if (options->name || options->stack_size || w->hot.kind_ == FL_KIND_THREAD)
+        error = spawn_task(w, scope, options, fn, arg);
+    else if (!fl_deque_push(&w->hot.deque_, &(struct fl_item){(uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope}))
+        error = -ENOMEM;
+    if (error) {
+        if (mine)
+            scope->mine_--;
+        else
+            sub_acq_rel(fl_join_others(scope), 1); /* [told] as if it had never been */
+        return error;
+    }
+    if (w->hot.kind_ != FL_KIND_WORKER)
+        return 0;
+    if (mine) {
+        scope->bottom_ = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)); /* own: this worker's */
+        return filch_spawned_slow_(scope);
+    }
+    fl_notify(w->runtime);
+    return 0;
+}
+
+int filch_spawn_slow_(filch_scope *scope, filch_fn *fn, void *arg)
+{
+    return spawn(scope, &(filch_task_options){0}, fn, arg);
+}
+
+int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
+{
+    return spawn(scope, options ? options : &(filch_task_options){0}, fn, arg);
+}
+
+/* ---- join ---- */
+
+/* The commit of a joiner's park. */
+static void joiner_parked(void *arg)
+{
+    struct filch_scope *scope = arg;
+    struct fl_task *owner = owner_of(scope); /* read before: once the count is published the scope may be gone */
+    if (fl_join_wait(scope))
+        fl_make_ready(owner);
+}
+
+/* Parks until no child is left. */
+static int wait_for_children(struct filch_scope *scope)
+{
+    if (fl_join_missing(scope) != 0) {
+        struct fl_worker *w = fl_self();
+        if (unlikely(w->hot.kind_ == FL_KIND_THREAD)) {
+            struct fl_task *task = fl_worker_task(w);
+            store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
+            if (!fl_join_wait(scope))
+                fl_park_thread(task, "join");
+        } else {
+            fl_park_surely(w, joiner_parked, scope, "join");
+        }
+    }
+    fl_join_reset(scope);
+    return load_relaxed(fl_atomic(int32_t, &scope->result_)); /* [told] written before the count of the child that failed */
+}
+
+void filch_child_failed_(filch_scope *scope, int result)
+{
+    fl_scope_child_failed(scope, result);
+}
+
+/* A named child has a descriptor of its own; without a stack of its own it runs in place as well. */
+static void run_task(struct fl_worker *w, struct filch_scope *scope, struct fl_task *task)
+{
+    scope->mine_--;
+    task->flags &= ~(uint32_t)FL_TASK_NEW;
+    fl_worker_set_task(w, task);
+    int result = task->fn(task->arg);
+    w = fl_self();
+    w->hot.current_ = scope->owner_;
+    if (task->flags & FL_TASK_LINKED)
+        fl_scope_unlink(task);
+    if (task->flags & FL_TASK_PARKED)
+        store_relaxed(fl_atomic(void *, &task->stack->task),
+                      owner_of(scope)->flags & FL_TASK_PARKED ? owner_of(scope) : NULL); /* hint: dumps look at it */
+    fl_pool_put(&w->pool, task);
+    if (result < 0)
+        fl_scope_child_failed(scope, result);
+}
+
+/* Takes a child of `scope` from the worker's deque and runs it here. @return false: the newest item is none. */
+static bool run_child(struct fl_worker *w, struct filch_scope *scope)
+{
+    struct fl_item item;
+    if (!fl_deque_pop(&w->hot.deque_, &item))
+        return false;
+    if (item.whose == (uintptr_t)scope) {
+        scope->mine_--;
+        scope->bottom_ = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)); /* own: this worker's */
+        int result = ((filch_fn *)item.fn)((void *)item.arg);
+        if (result < 0)
+            fl_scope_child_failed(scope, result);
+        return true;
+    }
+    struct fl_task *task = (struct fl_task *)(item.whose & ~FL_WHOSE_MASK);
+    if (item.whose & FL_WHOSE_TASK && task->scope == scope && !task->sp) {
+        run_task(w, scope, task);
+        return true;
+    }
+    fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
+    return false;
+}
+
+int filch_join_slow_(filch_scope *scope)
+{
+    struct fl_worker *w = fl_self();
+    fl_panic_if(w->hot.current_ != scope->owner_, "filch_join by a task that did not open the scope");
+    if (w->hot.budget_ <= 0) {
+        struct fl_task *first = fl_worker_look_round(w);
+        if (first)
+            fl_park_give_way(w, first);
+        w = fl_self();
+    }
+    if (scope->owner_->inner_ == scope && !fl_deep(w)) /* a child in place belongs to the innermost scope */
+        while (scope->mine_ > 0) {
+            if (!run_child(w, scope))
+                return wait_for_children(scope);
+            w = fl_self();
+            if (w->hot.budget_ <= 0)
+                return filch_join_slow_(scope);
+            w->hot.budget_--;
+        }
+    return wait_for_children(scope);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What every object that one waits on needs: who is the waiter, and the two ends of a wait that may be cancelled. */
+#ifndef FL_SYNC_WAIT_H
+#define FL_SYNC_WAIT_H
+
+#include "sched/park.h"
+
+#include <filch/sync.h>
+#include <filch/time.h>
+
+/** The waiter of a call: the calling task, or a stand-in for a plain thread, which lives in the caller's frame.
+ * Both can be armed, claimed and waited for alike. */
+FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
+{
+    struct fl_task *task = fl_current();
+    if (likely(task != NULL))
+        return task;
+    *stand_in = (struct fl_task){.flags = FL_TASK_THREAD};
+    return stand_in;
+}
+
+/** Arms `task` for a wait that a cancel may end: makes it known to the scopes it is in. If one of them was cancelled the wait is claimed already and
+ * fl_wait returns at once. */
+void fl_wait_begin(struct fl_task *task);
+
+/** The code with which a scope around `task` was cancelled, or 0. */
+int fl_scope_cancelled(struct fl_task *task);
+
+/** Cancels a scope and everything in it with `code` (-ECANCELED, -ETIMEDOUT). */
+void fl_scope_cancel(struct filch_scope *scope, int code);
+
+/** Makes a task that is about to park known to every scope around it, so that a cancel finds it. fl_wait_begin does it itself. */
+void fl_enlist(struct fl_task *task);
+
+/** Puts a timer on the caller's worker, or on the first of the task's runtime; wakes who must know. */
+void fl_timer_start(struct fl_task *task, struct fl_timer *timer, int64_t when);
+
+/** As filch_event_wait, but cannot fail and cannot be cancelled. */
+void fl_event_wait_surely(filch_event *event);
+
+/** Makes an all-zero scope with an owner the root of a tree. */
+void fl_scope_root(struct filch_scope *scope);
+
+/** A child of `scope` returned a negative result: the first one cancels its siblings. */
+void fl_scope_child_failed(struct filch_scope *scope, int result);
+
+/** A task with FL_TASK_LINKED has ended. */
+void fl_scope_unlink(struct fl_task *task);
+
+/** What `frame` offered was run by a thief, or by the loop, and has returned `result`. */
+void fl_frame_ended(struct filch_frame *frame, int result);
+
+/** Starts an isolated task on a kernel thread of its own. @return 0 or -errno. runtime.c gives it. */
+int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task);
+
+#endif
