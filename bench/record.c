@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run says about itself. Figures of the warm-up are dropped, its check is not. */
+#include "harness.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+void bench_record_init(struct bench_record *record, const char *unit, size_t runs)
+{
+    *record = (struct bench_record){.runs = runs, .used = 1};
+    record->series[0] = (struct bench_series){.unit = unit, .values = calloc(runs, sizeof(double))};
+}
+
+void bench_record_fini(struct bench_record *record)
+{
+    for (unsigned i = 0; i < record->used; i++)
+        free(record->series[i].values);
+    json_decref(record->check);
+    *record = (struct bench_record){0};
+}
+
+filch_runtime *bench_runtime(const struct bench_run *run)
+{
+    return run->runtime;
+}
+
+static void keep(const struct bench_run *run, struct bench_series *series, double value)
+{
+    if (run->keep && series->values && series->count < run->record->runs)
+        series->values[series->count++] = value;
+}
+
+void bench_result(struct bench_run *run, double value)
+{
+    keep(run, &run->record->series[0], value);
+}
+
+void bench_more(struct bench_run *run, const char *name, const char *unit, double value)
+{
+    struct bench_record *record = run->record;
+    unsigned i = 1;
+    while (i < record->used && strcmp(record->series[i].name, name) != 0)
+        i++;
+    if (i == BENCH_SERIES)
+        return;
+    struct bench_series *series = &record->series[i];
+    if (i == record->used) {
+        record->used++;
+        *series = (struct bench_series){.unit = unit, .values = calloc(record->runs, sizeof(double))};
+        snprintf(series->name, sizeof series->name, "%s", name);
+    }
+    keep(run, series, value);
+}
+
+void bench_spread(struct bench_run *run, const char *name, double *samples, size_t count)
+{
+    static const struct {
+        const char *name;
+        double percent;
+    } points[] = {{"p50", 50}, {"p99", 99}, {"max", 100}};
+    const char *unit = strrchr(name, '_');
+    bench_sort(samples, count);
+    for (unsigned i = 0; i < BENCH_COUNT(points); i++) {
+        char full[48];
+        snprintf(full, sizeof full, "%s.%s", name, points[i].name);
+        bench_more(run, full, unit ? unit + 1 : "", bench_percentile(samples, count, points[i].percent));
+    }
+}
+
+void bench_check(struct bench_run *run, const char *name, int64_t got, int64_t expected)
+{
+    json_object_set_new(run->check, name, json_integer(got));
+    if (got != expected) {
+        bench_say("wrong: %s is %" PRId64 ", not %" PRId64, name, got, expected);
+        run->record->wrong = true;
+    }
+}
+
+void bench_check_text(struct bench_run *run, const char *name, const char *text)
+{
+    json_object_set_new(run->check, name, json_string(text));
+}
+
+void bench_run_end(struct bench_run *run)
+{
+    struct bench_record *record = run->record;
+    if (!record->check) {
+        record->check = run->check;
+    } else {
+        if (!json_equal(record->check, run->check)) {
+            bench_say("wrong: the check of this run differs from that of the first");
+            record->wrong = true;
+        }
+        json_decref(run->check);
+    }
+    run->check = NULL;
+}

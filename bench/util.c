@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* See util.h. The files of /proc are read with plain system calls: they never block for long. */
+#include "util.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static int ascending(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+void bench_sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, ascending);
+}
+
+double bench_percentile(const double *sorted, size_t count, double percent)
+{
+    double exact = percent / 100 * (double)count;
+    size_t rank = (size_t)exact;
+    if ((double)rank < exact)
+        rank++;
+    return count ? sorted[rank ? rank - 1 : 0] : 0;
+}
+
+double bench_median(const double *sorted, size_t count)
+{
+    return count ? (sorted[(count - 1) / 2] + sorted[count / 2]) / 2 : 0;
+}
+
+int64_t bench_cpu_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+uint64_t bench_memory(const char *field)
+{
+    char text[8192];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[length > 0 ? length : 0] = 0;
+    const char *at = strstr(text, field);
+    return at ? strtoull(at + strlen(field), NULL, 10) * 1024 : 0;
+}
+
+void bench_peak_reset(void)
+{
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (write(fd, "5", 1) < 0) {
+        /* an older or a locked-down kernel: the peak then includes the warm-up */
+    }
+    close(fd);
+}
+
+uint64_t bench_peak(void)
+{
+    uint64_t peak = bench_memory("VmHWM:");
+    struct rusage usage;
+    if (peak == 0 && getrusage(RUSAGE_SELF, &usage) == 0)
+        peak = (uint64_t)usage.ru_maxrss * 1024;
+    return peak;
+}
+
+int64_t bench_maps(void)
+{
+    static char text[1 << 16];
+    int64_t lines = 0;
+    ssize_t length;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    while ((length = read(fd, text, sizeof text)) > 0)
+        for (ssize_t i = 0; i < length; i++)
+            lines += text[i] == '\n';
+    close(fd);
+    return lines;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The trees of the UTS benchmark: "UTS: An Unbalanced Tree Search Benchmark", Olivier, Huan, Liu, Prins, Dinan, Sadayappan, Tseng, LCPC
+ * 2006; the definition below is that of its published program, version 2.1, so that counts agree to the last node.
+ *
+ * A tree exists only as a rule. A node is 20 bytes of state and a depth; everything follows from these by SHA-1 (FIPS 180-4):
+ *
+ *     root         state = SHA1(16 zero bytes, seed as 4 bytes big-endian)
+ *     child i      state = SHA1(parent's state, i as 4 bytes big-endian), i from 0
+ *     random u     the last 4 bytes of the state, big-endian, their lowest 31 bits, divided by 2^31: 0 <= u < 1
+ *
+ * How many children, by type (the published program's letters: -t type, -a shape, -b b0, -d depth, -q q, -m m, -r seed, -f shift):
+ *
+ *     binomial     the root floor(b0); any other node m if u < q, else none
+ *     geometric    floor(log(1 - u) / log(1 - p)) with p = 1 / (1 + b), the expected number b at this depth by shape (b0 at the root):
+ *                    linear   b0 (1 - d / depth)             expdec   b0 d^(-log b0 / log depth)
+ *                    fixed    b0 if d < depth, else 0        cyclic   b0^sin(2 pi d / depth), 0 below 5 depth
+ *     hybrid       geometric where d < shift * depth, else binomial
+ *     balanced     floor(b0) where d < depth, else none
+ *
+ * and never more than 100, except in a balanced tree and at the root of a binomial one. */
+#ifndef FILCH_BENCH_UTS_TREE_H
+#define FILCH_BENCH_UTS_TREE_H
+
+#include <stdint.h>
+
+#define UTS_TYPES "binomial|geometric|hybrid|balanced"
+#define UTS_SHAPES "linear|expdec|cyclic|fixed"
+
+enum uts_type { UTS_BINOMIAL, UTS_GEOMETRIC, UTS_HYBRID, UTS_BALANCED };
+enum uts_shape { UTS_LINEAR, UTS_EXPDEC, UTS_CYCLIC, UTS_FIXED };
+
+struct uts_tree {
+    unsigned type, shape;
+    double b0, q, shift;
+    int64_t depth, m, seed;
+};
+
+struct uts_node {
+    uint8_t state[20];
+    uint32_t depth;
+};
+
+void uts_root(const struct uts_tree *tree, struct uts_node *ret_root);
+int uts_children(const struct uts_tree *tree, const struct uts_node *node);
+void uts_child(const struct uts_node *parent, int index, struct uts_node *ret_child);
+
+#endif

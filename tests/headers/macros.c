@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Every macro of the public headers, as a program writes it. Compiled only, as C11 and as C++14. */
+#include <filch.h>
+
+static filch_mutex mutex;
+
+static int child(void *arg)
+{
+    FILCH_GUARD(&mutex);
+    *(int *)arg += 1;
+    return filch_sleep(FILCH_NSEC(1) + FILCH_USEC(1) + FILCH_MSEC(1) + FILCH_SEC(0));
+}
+
+static int parent(void *arg)
+{
+    FILCH_SCOPE_UNTIL(outer, filch_after(FILCH_SEC(5)));
+    filch_spawn(&outer, child, arg);
+    {
+        FILCH_SCOPE_UNTIL(inner, FILCH_NEVER);
+        FILCH_SCOPE(innermost);
+        filch_spawn(&inner, child, arg);
+        filch_spawn(&innermost, child, arg);
+    }
+    return filch_join(&outer);
+}
+
+int main(void)
+{
+    int count = 0;
+    return FILCH_VERSION_MAJOR + FILCH_VERSION_MINOR + FILCH_VERSION_PATCH < 0 || !FILCH_VERSION[0] ? 1 : filch_run(NULL, parent, &count);
+}
