@@ -2,7 +2,7 @@
 /* tour: filch shown to somebody who has just built it, in a minute.
  *
  *     1  the machine    what filch found, and where it put its workers        tour_machine.c
- *     2  three models   one program on kernel threads, N:1 and M:N            tour_models.c
+ *     2  three models   one program on kernel threads, N:1 and M:N            tour_models.c, tour_trials.c
  *     3  a million      tasks spawned, in a tree, and parked                  tour_million.c
  *     4  files          a directory tree read and hashed by tasks             tour_files.c
  *
@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "util.h"
 
@@ -32,7 +33,7 @@ static const char usage[] = "usage: filch-bench tour [--quick] [--workers N] [--
                             "\n"
                             "  --quick        smaller sizes, a few seconds: a test, not a measurement\n"
                             "  --workers N    workers of the M:N model; default: one per allowed core\n"
-                            "  --dir DIR      whose files are hashed; default: /usr/include\n"
+                            "  --dir DIR      whose files are hashed; default: /usr/include, or else /usr/share\n"
                             "  --json         the figures as one JSON object, and no text\n"
                             "  -h, --help     this\n";
 
@@ -61,22 +62,34 @@ double tour_best(const struct bench_record *record, const char *name)
 static int as_task(void *arg)
 {
     struct bench_run *run = arg;
-    run->runtime = filch_current();
     return run->form->run(run);
 }
 
-static int run_once(const struct bench_form *form, unsigned workers, struct bench_record *record, bool keep)
+/* @param runtime started if it is needed and NULL; the caller stops it */
+static int run_once(const struct bench_form *form, unsigned workers, struct bench_record *record, bool keep, filch_runtime **runtime)
 {
     struct bench_run run = {.form = form, .record = record, .check = json_object(), .keep = keep};
-    filch_config config = {.workers = workers, .name = "tour"};
-    int r = form->place == BENCH_TASK ? filch_run(&config, as_task, &run) : form->run(&run);
+    const filch_config config = {.workers = workers, .name = "tour"};
+    int r = 0;
+    if (form->place == BENCH_TASK && !*runtime)
+        r = filch_start(&config, runtime);
+    run.runtime = *runtime;
+    if (r >= 0)
+        r = form->place == BENCH_TASK ? filch_call(run.runtime, as_task, &run) : form->run(&run);
     bench_run_end(&run);
     return r;
+}
+
+static void stop(filch_runtime **runtime)
+{
+    filch_stop(*runtime, FILCH_NEVER);
+    *runtime = NULL;
 }
 
 int tour_workload(struct tour *tour, const struct bench *bench, unsigned form, unsigned workers, unsigned runs, const char *what,
                   struct bench_record *record)
 {
+    filch_runtime *runtime = NULL;
     bench_record_init(record, bench->unit, runs);
     int r = bench->prepare ? bench->prepare() : 0;
     if (r < 0)
@@ -86,26 +99,38 @@ int tour_workload(struct tour *tour, const struct bench *bench, unsigned form, u
             progress_step("%s, run %u of %u", what, i, runs);
         else
             progress_step("%s, warm-up", what);
-        r = run_once(&bench->forms[form], workers, record, i > 0);
+        r = run_once(&bench->forms[form], workers, record, i > 0, &runtime);
+        if (bench->fresh)
+            stop(&runtime);
         if (i == 0)
             bench_peak_reset();
     }
+    stop(&runtime);
     if (bench->finish)
         bench->finish();
     if (r < 0)
-        bench_say("tour: %s: %s", bench->name, strerror(-r));
+        page_complain("%s: %s", bench->name, strerror(-r));
     tour->wrong = tour->wrong || record->wrong;
     return r;
 }
 
 /* ---- the way through ---- */
 
+static void command(const char *arguments, const char *what)
+{
+    char text[128];
+    bool brief = strlen(program_invocation_name) <= 24;
+    snprintf(text, sizeof text, "%s %s", brief ? program_invocation_name : program_invocation_short_name, arguments);
+    page_command(text, what);
+}
+
 static void farewell(void)
 {
     page_chapter(5, "What next");
-    page_pair("measure", "filch-bench list  –  the workloads;  filch-bench run fork --workers 1  –  one of them");
-    page_pair("compare", "filch-bench run yield --model 11  –  any workload under another model");
-    page_pair("read", "docs/GUIDE.md  –  programs to begin with;  docs/ARCHITECTURE.md  –  how it works");
+    command("list", "the workloads");
+    command("run fork --workers 1", "one of them, measured");
+    command("run yield --model 11", "on kernel threads");
+    page_command("docs/GUIDE.md", "how to write programs");
     page_gap();
 }
 
@@ -183,7 +208,7 @@ static int read_options(struct tour *tour, int argc, char **argv)
 
 int bench_tour(int argc, char **argv)
 {
-    struct tour tour = {.dir = "/usr/include"};
+    struct tour tour = {.dir = access("/usr/include", R_OK | X_OK) == 0 ? "/usr/include" : "/usr/share"};
     int r = read_options(&tour, argc, argv);
     if (r > 0)
         return fputs(usage, stdout) < 0;
@@ -192,6 +217,8 @@ int bench_tour(int argc, char **argv)
     tour.report = json_pack("{s:s, s:b}", "filch", filch_version(), "quick", tour.quick);
     page_open(tour.json);
     r = walk(&tour);
+    if (tour.wrong)
+        json_object_set_new(tour.report, "wrong", json_true());
     if (r >= 0 && tour.json) {
         json_dumpf(tour.report, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
         putchar('\n');

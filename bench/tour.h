@@ -8,9 +8,10 @@
 struct tour {
     unsigned workers; /* of M:N; 0: one per allowed core */
     bool quick, json;
-    const char *dir; /* whose files are hashed */
-    json_t *report;  /* every figure that is shown */
-    bool wrong;      /* a check failed */
+    const char *dir;        /* whose files are hashed */
+    unsigned cpus, started; /* CPUs that we may use, workers that M:N started: found by the first chapter */
+    json_t *report;         /* every figure that is shown */
+    bool wrong;             /* a check failed */
 };
 
 /** The chapters, in their order. @return 0, or -errno once it has said what failed. */
@@ -19,7 +20,7 @@ int tour_models(struct tour *tour);
 int tour_million(struct tour *tour);
 int tour_files(struct tour *tour);
 
-/** One form of a workload, a warm-up and then record->runs runs, all on a runtime of their own.
+/** One form of a workload, a warm-up and then `runs` runs, on a runtime as the workload asks for it.
  * @param what for the progress line
  * @param ret_record the caller ends it with bench_record_fini, also on failure
  * @return 0 or -errno, once it has said what failed. */
@@ -51,6 +52,8 @@ int page_close(void);
 
 void page_title(const char *left, const char *right);
 void page_chapter(int number, const char *title);
+
+/** An empty line, unless there is one. */
 void page_gap(void);
 
 /** A paragraph, broken into lines that fit. */
@@ -59,8 +62,17 @@ __attribute__((format(printf, 1, 2))) void page_text(const char *format, ...);
 /** The sentence under a row, and the space after it. */
 __attribute__((format(printf, 1, 2))) void page_note(const char *format, ...);
 
+/** A line as it stands. */
+__attribute__((format(printf, 1, 2))) void page_line(const char *format, ...);
+
 /** A word, and what there is to say about it. */
 __attribute__((format(printf, 2, 3))) void page_pair(const char *word, const char *format, ...);
+
+/** A command, and what it is for. */
+void page_command(const char *command, const char *what);
+
+/** A complaint, a line on stderr: "filch-bench: tour: …". */
+__attribute__((format(printf, 1, 2))) void page_complain(const char *format, ...);
 
 /** The rows that follow have `count` columns: the others have `width` characters where the page has 80, and stretch with it; the first, set
  * to the left, takes the rest. */
@@ -79,6 +91,7 @@ char *page_time(char text[PAGE_NUMBER], double ns);
 char *page_bytes(char text[PAGE_NUMBER], double bytes);
 char *page_count(char text[PAGE_NUMBER], double count);   /* 1,111,111 */
 char *page_roughly(char text[PAGE_NUMBER], double count); /* 119 million */
+char *page_rate(char text[PAGE_NUMBER], double count);    /* 119 M */
 
 /* ---- progress ---- */
 

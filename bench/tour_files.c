@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { TASKS, SERIAL }; /* the forms of `tree` */
 
@@ -96,7 +97,8 @@ static int compare(struct tour *tour, json_t *report, unsigned runs)
     page_text(same ? "All three came to the same digest, %.16s… It is also what this prints:"
                    : "The digests differ: %.16s… is not the only one!",
               results[0].digest);
-    page_text("  find %s -type f -print0 | xargs -0 sha256sum | LC_ALL=C sort -k2 | sha256sum", tour->dir);
+    page_line("  find %s -type f -print0 | xargs -0 sha256sum |", tour->dir);
+    page_line("      LC_ALL=C sort -k2 | sha256sum");
     tour->wrong = tour->wrong || !same;
     json_object_set_new(report, "digest", json_string(results[0].digest));
     return 0;
@@ -109,12 +111,23 @@ static void set_dir(const char *dir)
             *param->at.text = dir;
 }
 
+/* As many files at once as descriptors are left, with some to spare for directories and rings. */
+static void set_at_once(const struct tour *tour)
+{
+    struct rlimit files;
+    int64_t most = 256, kept = 16 + 4 * (int64_t)tour->started;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)(most + kept))
+        most = (int64_t)files.rlim_cur > kept ? (int64_t)files.rlim_cur - kept : 1;
+    tour_set(&bench_tree, "at-once", most);
+}
+
 int tour_files(struct tour *tour)
 {
     unsigned runs = tour->quick ? 1 : 5;
     json_t *report = json_pack("{s:s}", "dir", tour->dir);
     page_chapter(4, "A directory tree, read and hashed by tasks");
     set_dir(tour->dir);
+    set_at_once(tour);
     progress_steps(WAYS * (runs + 1));
     int r = compare(tour, report, runs);
     progress_end();

@@ -19,6 +19,8 @@
 
 #include "util.h"
 
+#define STACK_SIZE 65536 /* the default */
+
 struct places {
     unsigned workers, pinned;
     unsigned cores, nodes; /* that workers are pinned to */
@@ -72,18 +74,31 @@ static void show_system(struct tour *tour, json_t *machine)
     struct utsname system = {0};
     char line[512], memory[PAGE_NUMBER], free_memory[PAGE_NUMBER];
     uname(&system);
+    tour->cpus = allowed_cpus();
     page_pair("system", "%s %s, %s", system.sysname, system.release, system.machine);
     json_object_set_new(machine, "kernel", json_string(system.release));
     const char *model = look_up("/proc/cpuinfo", "model name", line, sizeof line);
-    page_pair("processor", "%s, %u hardware threads that we may use", model ? model : system.machine, allowed_cpus());
+    page_pair("processor", "%s; %u CPU%s that we may use", model ? model : system.machine, tour->cpus, tour->cpus == 1 ? "" : "s");
     json_object_set_new(machine, "cpu", json_string(model ? model : system.machine));
-    json_object_set_new(machine, "cpus", json_integer(allowed_cpus()));
+    json_object_set_new(machine, "cpus", json_integer(tour->cpus));
     const char *total = look_up("/proc/meminfo", "MemTotal", line, sizeof line);
     page_bytes(memory, total ? strtod(total, NULL) * 1024 : 0);
     const char *available = look_up("/proc/meminfo", "MemAvailable", line, sizeof line);
     page_bytes(free_memory, available ? strtod(available, NULL) * 1024 : 0);
-    page_pair("memory", "%s, of which %s are available", memory, free_memory);
-    (void)tour;
+    page_pair("memory", "%s, %s of it available", memory, free_memory);
+}
+
+/* Says so when other programs take processors from us: every figure of the tour is worse then. */
+static void show_load(const struct tour *tour, json_t *machine)
+{
+    double load = 0;
+    if (getloadavg(&load, 1) == 1 && load > 0.3 * tour->cpus)
+        page_pair(
+            "load",
+            "%.1f processors' worth of work were asked for in the last minute: unless that was you, the figures will be worse than they "
+            "could be",
+            load);
+    json_object_set_new(machine, "load", json_real(load));
 }
 
 /* ---- what filch says ---- */
@@ -127,55 +142,45 @@ static int ask_places(const filch_runtime *runtime, struct places *ret_places)
     return 0;
 }
 
-static void show_topology(const struct tour *tour, const struct places *places)
+static const char *plural(unsigned count)
 {
-    const char *s = places->workers == 1 ? "" : "s";
-    if (places->pinned == places->workers && tour->workers == 0)
-        page_pair("workers",
-                  "%u worker%s, one for each core that we may use (%u, in %u NUMA node%s); no CPU quota limits them, so each is pinned",
-                  places->workers, s, places->cores, places->nodes, places->nodes == 1 ? "" : "s");
-    else if (places->pinned == places->workers)
-        page_pair("workers", "%u worker%s as asked for, pinned to %u core%s in %u NUMA node%s", places->workers, s, places->cores,
-                  places->cores == 1 ? "" : "s", places->nodes, places->nodes == 1 ? "" : "s");
-    else
-        page_pair("workers",
-                  "%u worker%s, %s pinned: a CPU quota is in force, there are more workers than cores, or pinning is forbidden here "
-                  "(`filch topo` says which)",
-                  places->workers, s, places->pinned ? "not all" : "not");
+    return count == 1 ? "" : "s";
 }
 
-static void show_number(struct page_cell *cell, int value)
+static void show_topology(const struct tour *tour, const struct places *places)
 {
-    if (value < 0)
-        page_set(cell, PAGE_FAINT, "any");
+    unsigned n = places->workers, nodes = places->nodes;
+    bool pinned = places->pinned == n;
+    if (pinned && tour->workers == 0 && n == 1)
+        page_pair("workers", "one, for the one core that we may use; no CPU quota limits it, so it is pinned");
+    else if (pinned && tour->workers == 0)
+        page_pair("workers", "%u, one for each core that we may use, in %u NUMA node%s; no CPU quota limits them, so each is pinned", n,
+                  nodes, plural(nodes));
+    else if (pinned)
+        page_pair("workers", "%u as asked for, pinned to %u core%s in %u NUMA node%s", n, places->cores, plural(places->cores), nodes,
+                  plural(nodes));
+    else if (tour->workers > tour->cpus)
+        page_pair("workers", "%u as asked for; that is more than CPUs, so they are not pinned", n);
     else
-        page_set(cell, PAGE_PLAIN, "%d", value);
+        page_pair("workers", "%u, not%s pinned: a CPU quota is in force, or pinning is forbidden here (`filch topo` says which)", n,
+                  places->pinned ? " all" : "");
 }
 
 #define SHOWN 16 /* workers; there may be a thousand */
 
 static void show_places(const struct places *places)
 {
-    static const char *const titles[] = {"worker", "cpu", "core", "NUMA node", "kernel thread"};
-    struct page_cell cells[BENCH_COUNT(titles)];
-    for (unsigned i = 0; i < BENCH_COUNT(titles); i++)
-        page_set(&cells[i], PAGE_FAINT, "%s", titles[i]);
-    page_layout(BENCH_COUNT(titles), 14);
-    page_gap();
-    page_row(cells);
-    page_rule();
     for (unsigned i = 0; i < places->workers && i < SHOWN; i++) {
         const filch_worker_info *info = &places->info[i];
-        page_set(&cells[0], PAGE_PLAIN, "%u", info->index);
-        show_number(&cells[1], info->cpu);
-        show_number(&cells[2], info->core);
-        show_number(&cells[3], info->node);
-        show_number(&cells[4], info->tid);
-        page_row(cells);
+        char word[32];
+        snprintf(word, sizeof word, "worker %u", info->index);
+        if (info->cpu >= 0)
+            page_pair(word, "on CPU %d (core %d, NUMA node %d), kernel thread %d", info->cpu, info->core, info->node, info->tid);
+        else
+            page_pair(word, "on any CPU, kernel thread %d", info->tid);
     }
     if (places->workers > SHOWN)
-        page_text("… and %u more", places->workers - SHOWN);
-    page_gap();
+        page_pair("…", "and %u more", places->workers - SHOWN);
 }
 
 static json_t *places_json(const struct places *places)
@@ -201,9 +206,7 @@ static void show_stacks(const filch_stats *stats, json_t *machine)
         "this kernel allows no more guard pages: a canary at the end of each is looked at when it is given back",
     };
     unsigned guard = (unsigned)stats->guard < BENCH_COUNT(names) ? (unsigned)stats->guard : 0;
-    char size[PAGE_NUMBER];
-    page_bytes(size, stats->stacks ? (double)stats->stack_bytes / (double)stats->stacks : 0);
-    page_pair("stacks", "%s of address space a task, memory only where it is touched; %s", size, texts[guard]);
+    page_pair("stacks", "%d KiB of address space a task, and memory only where it is touched; %s", STACK_SIZE / 1024, texts[guard]);
     json_object_set_new(machine, "guard", json_string(names[guard]));
 }
 
@@ -242,14 +245,14 @@ static int show_io(filch_runtime *runtime, json_t *machine)
     int r = filch_call(runtime, read_through_pipe, &echo);
     filch_stats_read(runtime, &after);
     if (r < 0 || echo.got != 'x') {
-        bench_say("tour: a task could not read from a pipe: %s", strerror(r < 0 ? -r : EIO));
+        page_complain("a task could not read from a pipe: %s", strerror(r < 0 ? -r : EIO));
         return r < 0 ? r : -EIO;
     }
     unsigned rings = open_rings(), operations = (unsigned)(after.operations - before.operations);
-    page_pair("I/O",
-              rings ? "io_uring, a ring a worker: %u rings are open, and a message through a pipe took %u operations of theirs"
-                    : "without io_uring (%u rings are open); a message through a pipe took %u operations",
-              rings, operations);
+    if (rings)
+        page_pair("I/O", "io_uring, a ring a worker: %u open now; a message through a pipe took %u operations", rings, operations);
+    else
+        page_pair("I/O", "without io_uring; a message through a pipe took %u operations", operations);
     json_object_set_new(machine, "rings", json_integer(rings));
     json_object_set_new(machine, "operations", json_integer(operations));
     return 0;
@@ -265,10 +268,11 @@ static int show_runtime(struct tour *tour, filch_runtime *runtime, json_t *machi
     if (r < 0)
         return r;
     filch_stats_read(runtime, &stats);
+    tour->started = places.workers;
     show_topology(tour, &places);
+    show_places(&places);
     show_stacks(&stats, machine);
     r = show_io(runtime, machine);
-    show_places(&places);
     json_object_set_new(machine, "workers", places_json(&places));
     free(places.info);
     return r;
@@ -277,20 +281,21 @@ static int show_runtime(struct tour *tour, filch_runtime *runtime, json_t *machi
 static void complain(int r)
 {
     if (r == -EPERM || r == -ENOSYS || r == -EACCES)
-        bench_say("tour: io_uring is forbidden or missing here (%s). Containers often forbid it: see the seccomp profile, and "
-                  "/proc/sys/kernel/io_uring_disabled",
-                  strerror(-r));
+        page_complain("io_uring is forbidden or missing here (%s). Containers often forbid it: see the seccomp profile, and "
+                      "/proc/sys/kernel/io_uring_disabled",
+                      strerror(-r));
     else
-        bench_say("tour: the runtime cannot start: %s", strerror(-r));
+        page_complain("the runtime cannot start: %s", strerror(-r));
 }
 
 int tour_machine(struct tour *tour)
 {
-    const filch_config config = {.workers = tour->workers, .name = "tour"};
+    const filch_config config = {.workers = tour->workers, .stack_size = STACK_SIZE, .name = "tour"};
     filch_runtime *runtime;
     json_t *machine = json_object();
     page_chapter(1, "The machine");
     show_system(tour, machine);
+    show_load(tour, machine);
     int r = filch_start(&config, &runtime);
     if (r < 0) {
         complain(r);

@@ -69,8 +69,11 @@ static void show(const struct row *row)
     page_set(&cells[1], PAGE_PLAIN, "%s", page_count(number, row->tasks));
     page_set(&cells[2], PAGE_PLAIN, "%s", page_time(number, row->ns));
     page_set(&cells[3], PAGE_GOOD, "%s", page_time(number, row->ns / row->tasks));
-    page_set(&cells[4], PAGE_PLAIN, "%s", page_roughly(number, row->tasks / row->ns * 1e9));
-    page_set(&cells[5], PAGE_PLAIN, "%s", isnan(row->bytes) ? "" : page_bytes(number, row->bytes));
+    page_set(&cells[4], PAGE_PLAIN, "%s", page_rate(number, row->tasks / row->ns * 1e9));
+    if (row->bytes < 1 << 20)
+        page_set(&cells[5], PAGE_PLAIN, "< 1\u00a0MiB");
+    else
+        page_set(&cells[5], PAGE_PLAIN, "%s", isnan(row->bytes) ? "" : page_bytes(number, row->bytes));
     page_row(cells);
 }
 
@@ -122,15 +125,14 @@ static int spawn_tree(struct tour *tour, unsigned runs)
     return 0;
 }
 
-static void say_parked(const struct bench_record *record, const struct row *row)
+static void say_parked(const struct row *row, double mappings)
 {
-    char each[PAGE_NUMBER], maps[PAGE_NUMBER], tasks[PAGE_NUMBER];
+    char each[PAGE_NUMBER], maps[PAGE_NUMBER];
     page_bytes(each, row->bytes / row->tasks);
-    page_count(maps, tour_best(record, "maps"));
-    page_count(tasks, row->tasks);
+    page_count(maps, mappings);
     page_note(
-        "All of them wait for one event at the same time, each on a stack of its own: %s a task, and %s mappings in the whole process%s.",
-        each, maps, row->tasks < MILLION ? " (no more than these, because of the memory at hand or of --quick)" : "");
+        "All of them wait for one event at the same time, each on a stack of its own: %s a task, and %s memory mappings for all of them.",
+        each, maps);
 }
 
 static int park_all(struct tour *tour)
@@ -138,6 +140,7 @@ static int park_all(struct tour *tour)
     struct bench_record record;
     struct row parked = {.label = "parked at once", .tasks = (double)how_many(tour)}, woken = parked;
     woken.label = "woken again";
+    double mappings = (double)bench_maps();
     tour_set(&bench_park, "tasks", (int64_t)parked.tasks);
     int r = tour_workload(tour, &bench_park, 0, tour->workers, 1, "a million tasks parked", &record);
     parked.ns = tour_best(&record, NULL) * 1e6;
@@ -146,7 +149,9 @@ static int park_all(struct tour *tour)
     woken.bytes = NAN;
     if (r >= 0) {
         show(&parked);
-        say_parked(&record, &parked);
+        if (!tour->quick && parked.tasks < MILLION)
+            page_note("There is no memory at hand for a million.");
+        say_parked(&parked, tour_best(&record, "maps") - mappings);
         show(&woken);
         page_note("One call sets the event; every task has run again, ended, and been joined by then.");
         put(tour, "parked", &parked);

@@ -23,13 +23,15 @@
 #include <unistd.h>
 
 #define INDENT 4
-#define WORD 11   /* width of the word of a pair */
-#define WIDEST 98 /* longer lines are no pleasure to read */
-#define NARROWEST 58
+#define WORD 11    /* width of the word of a pair */
+#define COMMAND 48 /* of a command */
+#define WIDEST 98  /* longer lines are no pleasure to read */
+#define NARROWEST 72
 #define BAR 16
 
 static struct {
     bool silent, colour, utf8;
+    bool gap; /* the last line is empty */
     int width;
     unsigned columns;
     int widths[PAGE_COLUMNS];
@@ -156,6 +158,7 @@ static void put(struct line *line)
         return;
     plain(line->text, page.utf8);
     unbind(line->text);
+    page.gap = line->text[0] == 0;
     pthread_mutex_lock(&progress.mutex);
     bar_erase();
     puts(line->text);
@@ -165,7 +168,8 @@ static void put(struct line *line)
 
 void page_gap(void)
 {
-    put(&(struct line){.length = 0});
+    if (!page.gap)
+        put(&(struct line){.length = 0});
 }
 
 void page_title(const char *left, const char *right)
@@ -194,35 +198,38 @@ void page_chapter(int number, const char *title)
     put(&rule);
 }
 
+/* Moves words from `text` to `words`, as many as `room` characters hold, at least one. @return what is left of the text. */
+static char *take_words(char *text, int room, struct line *words)
+{
+    for (int used = 0; *text;) {
+        size_t length = strcspn(text, " ");
+        char rest = text[length];
+        text[length] = 0;
+        int width = columns_of(text);
+        if (used && used + 1 + width > room) {
+            text[length] = rest;
+            break;
+        }
+        add(words, used ? " " : "");
+        add(words, text);
+        used += (used > 0) + width;
+        text += length + (rest == ' ');
+    }
+    return text;
+}
+
 /* Writes `text` in lines from column `indent` on; `first`, which may be NULL, stands in front of the first. */
-static void paragraph(char *text, int indent, enum page_tone tone, const char *first)
+static void paragraph(char *text, int indent, const char *first)
 {
     plain(text, page.utf8);
     while (*text) {
-        struct line line = {.length = 0}, words = {.length = 0};
-        int room = page.width - indent, used = 0;
-        while (*text) {
-            size_t length = strcspn(text, " ");
-            char rest = text[length];
-            text[length] = 0;
-            int width = columns_of(text);
-            bool fits = used == 0 || used + 1 + width <= room;
-            if (fits) {
-                add(&words, used ? " " : "");
-                add(&words, text);
-                used += (used > 0) + width;
-            }
-            text[length] = rest;
-            if (!fits)
-                break;
-            text += length + (rest == ' ');
-        }
+        struct line line = {.length = 0};
         add_many(&line, " ", first ? INDENT : indent);
         if (first) {
             add_toned(&line, PAGE_FAINT, first);
             add_many(&line, " ", indent - INDENT - columns_of(first));
         }
-        add_toned(&line, tone, words.text);
+        text = take_words(text, page.width - indent, &line);
         put(&line);
         first = NULL;
     }
@@ -238,20 +245,48 @@ static void paragraph(char *text, int indent, enum page_tone tone, const char *f
 void page_text(const char *format, ...)
 {
     FORMATTED(text, format);
-    paragraph(text, INDENT, PAGE_PLAIN, NULL);
+    paragraph(text, INDENT, NULL);
 }
 
 void page_note(const char *format, ...)
 {
     FORMATTED(text, format);
-    paragraph(text, INDENT + 2, PAGE_FAINT, NULL);
+    paragraph(text, INDENT + 2, NULL);
     page_gap();
 }
 
 void page_pair(const char *word, const char *format, ...)
 {
     FORMATTED(text, format);
-    paragraph(text, INDENT + WORD, PAGE_PLAIN, word);
+    paragraph(text, INDENT + WORD, word);
+}
+
+void page_line(const char *format, ...)
+{
+    FORMATTED(text, format);
+    struct line line = {.length = 0};
+    add_many(&line, " ", INDENT);
+    add(&line, text);
+    put(&line);
+}
+
+void page_complain(const char *format, ...)
+{
+    FORMATTED(text, format);
+    pthread_mutex_lock(&progress.mutex);
+    bar_erase();
+    bench_say("tour: %s", text);
+    pthread_mutex_unlock(&progress.mutex);
+}
+
+void page_command(const char *command, const char *what)
+{
+    struct line line = {.length = 0};
+    add_many(&line, " ", INDENT);
+    add(&line, command);
+    add_many(&line, " ", COMMAND - columns_of(command));
+    add_toned(&line, PAGE_FAINT, what);
+    put(&line);
 }
 
 /* ---- rows ---- */
@@ -344,6 +379,12 @@ char *page_roughly(char text[PAGE_NUMBER], double count)
     else
         snprintf(text, PAGE_NUMBER, "%.*f\u00a0million", count < 99.95e6, count / 1e6);
     return text;
+}
+
+char *page_rate(char text[PAGE_NUMBER], double count)
+{
+    static const char *const units[] = {"", "k", "M", "G"};
+    return scaled(text, count, 1000, units, 4);
 }
 
 /* ---- progress ---- */

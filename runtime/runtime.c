@@ -182,7 +182,8 @@ static int check(const filch_config *config)
         return -EINVAL;
     if (config->model == FILCH_MODEL_N1 && config->workers > 1)
         return -EINVAL;
-    if (config->stack_size && (config->stack_size & (config->stack_size - 1)))
+    size_t size = config->stack_size;
+    if (size && (size & (size - 1) || size < (size_t)1 << FL_STACK_MIN_SHIFT || size > (size_t)1 << FL_STACK_MAX_SHIFT))
         return -EINVAL;
     return 0;
 }
@@ -321,8 +322,10 @@ static int submit(filch_runtime *runtime, filch_fn *fn, void *arg)
             if (r < 0)
                 fl_outside_put(runtime, task);
         } else {
+            add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet */
             fl_inject_push(&runtime->inject, task);
             fl_notify(runtime);
+            sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
         }
     }
     if (r < 0) {
@@ -411,6 +414,8 @@ int filch_stop(filch_runtime *runtime, int64_t deadline)
         fl_ring_wake(&runtime->workers[i]->ring);
     for (unsigned i = 0; i < runtime->count; i++)
         pthread_join(runtime->workers[i]->thread, NULL);
+    for (unsigned turn = 0; load_acquire(&runtime->visitors) != 0; turn++) /* [visit] pairs with fl_make_ready */
+        fl_lock_pause(turn);
     release(runtime);
     return 0;
 }

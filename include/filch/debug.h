@@ -16,7 +16,6 @@ typedef enum filch_guard_kind {
 
 /** Counters since the start, summed over the workers. They are read while the workers run: each is right, together they may be a moment apart. */
 typedef struct filch_stats {
-    uint64_t spawned;        /**< tasks that were given a descriptor */
     uint64_t dispatched;     /**< tasks started or resumed by a worker's loop */
     uint64_t parks;          /**< times a task stopped */
     uint64_t steals;         /**< tasks taken from another worker */

@@ -47,7 +47,7 @@ struct filch_worker_ {
     struct filch_task_head_ *current_; /* the task that runs; NULL: none */
     const uint64_t *idle_;             /* atomic: who searches and who sleeps, runtime/sched/idle.h */
     uintptr_t floor_;                  /* a call in place needs its frame above this address */
-    int32_t budget_;                   /* calls in place and dispatches until the next look round */
+    int32_t budget_;                   /* atomic: calls in place and dispatches until the next look round */
     uint32_t kind_;
     uintptr_t unused_[12];
     struct filch_deque_ deque_;
@@ -80,7 +80,11 @@ static inline void filch_barrier_(const struct filch_deque_ *d)
 #else
     __asm__ volatile("" ::: "memory");
     if (FILCH_UNLIKELY_(d->fenced_))
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* [fence] [doze] where membarrier is missing */
+#if defined(__x86_64__)
+        __asm__ volatile("lock; orq $0, (%%rsp)" ::: "memory", "cc"); /* [fence] [doze] where membarrier is missing */
+#else
+        __asm__ volatile("dmb ish" ::: "memory"); /* [fence] [doze] where membarrier is missing */
+#endif
 #endif
 }
 
@@ -98,7 +102,7 @@ static inline bool filch_deque_guessed_(const struct filch_deque_ *d, int64_t gu
     __asm__ volatile("cmpq %1, %2" : "=@cce"(same) : "r"(guess), "m"(d->bottom_) : "memory");
     return same;
 #else
-    return __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) == guess; /* own: only the owner writes it */
+    return __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) == guess;   /* own: only the owner writes it */
 #endif
 }
 
@@ -148,7 +152,9 @@ static inline bool filch_deque_take_back_(struct filch_deque_ *d, int64_t guess,
 /* Whether the caller may run a child in place now: the look round is not due, and this stack has room. */
 static inline bool filch_may_nest_(struct filch_worker_ *worker)
 {
-    return FILCH_LIKELY_(--worker->budget_ > 0) && FILCH_LIKELY_((uintptr_t)__builtin_frame_address(0) > worker->floor_);
+    int32_t budget = __atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1; /* hint: a thief that begs sets it to 0 */
+    __atomic_store_n(&worker->budget_, budget, __ATOMIC_RELAXED);             /* hint: it does so again if this hides it */
+    return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_((uintptr_t)__builtin_frame_address(0) > worker->floor_);
 }
 
 /* Whether somebody sleeps who may have to be woken for what was just put. */

@@ -7,8 +7,8 @@
 
 /** An event: once set it stays set, and everybody who waits goes on. All-zero is an unset event. */
 typedef struct filch_event {
-    uint32_t word_; /* atomic */
-    uint32_t pad_;
+    uint32_t word_;  /* atomic */
+    uint32_t taken_; /* how often a set has taken the list */
     void *head_, *tail_;
 } filch_event;
 

@@ -31,6 +31,7 @@ typedef struct filch_scope {
     int64_t others_;                 /* atomic: minus the children that ended elsewhere; see runtime/sync/scope.c */
     uint32_t state_;                 /* atomic: which of the slow parts below are in use */
     int32_t result_;                 /* atomic: the first failure, or 0 */
+    int64_t limit_;                  /* mine_ at which the spawner looks whether to let its children go first */
     int64_t bottom_;                 /* where the owner's worker's deque ended after the last spawn: a guess that saves a load */
     /* From here on valid only once state_ says so. */
     int32_t cancelled_;
@@ -68,12 +69,15 @@ static inline void filch_scope_enter_(filch_scope *scope)
     scope->others_ = 0;
     scope->state_ = 0;
     scope->result_ = 0;
+    scope->limit_ = FILCH_SPAWN_BOUND_;
     task->inner_ = scope;
 }
 
 static inline void filch_scope_leave_(filch_scope *scope)
 {
-    if (FILCH_UNLIKELY_((scope->mine_ | scope->others_ | scope->state_) != 0))
+    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_RELAXED); /* hint: the slow part looks again */
+    uint32_t state = __atomic_load_n(&scope->state_, __ATOMIC_RELAXED);  /* hint: as above */
+    if (FILCH_UNLIKELY_((scope->mine_ | others | state) != 0))
         filch_scope_leave_slow_(scope);
     else
         scope->owner_->inner_ = scope->parent_;
@@ -103,7 +107,7 @@ static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void
     if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || filch_deque_tight_(&w->deque_))
         return filch_spawn_slow_(scope, fn, arg);
     scope->bottom_ = filch_deque_put_(&w->deque_, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
-    if (FILCH_UNLIKELY_(++scope->mine_ >= FILCH_SPAWN_BOUND_) || filch_sleepers_(w))
+    if (FILCH_UNLIKELY_(++scope->mine_ >= scope->limit_) || filch_sleepers_(w))
         return filch_spawned_slow_(scope);
     return 0;
 }
@@ -138,7 +142,10 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
             filch_child_failed_(scope, result);
         w = filch_self_();
     }
-    if (FILCH_LIKELY_((scope->mine_ | scope->others_ | (int64_t)(scope->state_ | (uint32_t)scope->result_)) == 0))
+    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_RELAXED);  /* hint: the slow part looks again */
+    uint32_t state = __atomic_load_n(&scope->state_, __ATOMIC_RELAXED);   /* hint: as above */
+    int32_t failure = __atomic_load_n(&scope->result_, __ATOMIC_RELAXED); /* hint: as above */
+    if (FILCH_LIKELY_((scope->mine_ | others | (int64_t)(state | (uint32_t)failure)) == 0))
         return 0;
     return filch_join_slow_(scope);
 }

@@ -30,7 +30,7 @@
 #else
 
 /** Whether membarrier works; written before the first worker starts. */
-extern __attribute__((visibility("hidden"))) bool fl_barrier_asymmetric;
+extern __attribute__((visibility("hidden"))) _Atomic(bool) fl_barrier_asymmetric;
 
 /** Registers the process for membarrier. Idempotent, any thread; before any use of the barriers. */
 void fl_barrier_init(void);
@@ -43,7 +43,7 @@ FL_COLD void fl_barrier_light_slow(void);
 FL_INLINE void fl_barrier_light(void)
 {
     fl_compiler_barrier();
-    if (unlikely(!fl_barrier_asymmetric))
+    if (unlikely(!load_relaxed(&fl_barrier_asymmetric)))
         fl_barrier_light_slow();
     fl_compiler_barrier();
 }

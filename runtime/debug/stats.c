@@ -11,7 +11,6 @@ void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
     *ret_stats = (filch_stats){0};
     for (unsigned i = 0; i < runtime->count; i++) {
         struct fl_worker *w = runtime->workers[i];
-        SUM(spawned);
         SUM(dispatched);
         SUM(parks);
         SUM(steals);

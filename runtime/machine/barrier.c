@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool fl_barrier_asymmetric;
+_Atomic(bool) fl_barrier_asymmetric;
 static bool forced_symmetric;
 
 /* A full barrier of the hardware. Written as an instruction: ThreadSanitizer has no model of fences and gcc warns of them there. */
@@ -22,13 +22,13 @@ static inline void full_barrier(void)
 void fl_barrier_init(void)
 {
     if (!forced_symmetric && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
-        fl_barrier_asymmetric = true;
+        store_relaxed(&fl_barrier_asymmetric, true);
 }
 
 void fl_barrier_force_symmetric(void)
 {
     forced_symmetric = true;
-    fl_barrier_asymmetric = false;
+    store_relaxed(&fl_barrier_asymmetric, false);
 }
 
 void fl_barrier_light_slow(void)
@@ -39,6 +39,6 @@ void fl_barrier_light_slow(void)
 void fl_barrier_heavy(void)
 {
     full_barrier();
-    if (fl_barrier_asymmetric)
+    if (load_relaxed(&fl_barrier_asymmetric))
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }

@@ -19,6 +19,8 @@
  * Sources: io_uring(7), io_uring_enter(2), io_uring_register(2). */
 #include "machine/ring.h"
 
+#include "machine/sanitizer.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -28,6 +30,8 @@
 #define ENTRIES 256      /* of the submission queue: one flush takes so many */
 #define COMPLETIONS 4096 /* more in flight overflow into the kernel's list, which costs a system call, not a loss */
 #define BATCH 64         /* completions copied out a time under the lock */
+
+static char rings; /* its address orders the mappings of rings for TSan */
 
 static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
 {
@@ -50,10 +54,12 @@ int fl_ring_init(struct fl_ring *ring)
     }
     if (r < 0)
         return r;
+    fl_sanitizer_map(&rings, false);
     io_uring_ring_dontfork(&ring->uring);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ring->wake_fd < 0) {
         r = -errno;
+        fl_sanitizer_map(&rings, true);
         io_uring_queue_exit(&ring->uring);
         return r;
     }
@@ -64,6 +70,7 @@ void fl_ring_fini(struct fl_ring *ring)
 {
     if (ring->wake_fd < 0)
         return;
+    fl_sanitizer_map(&rings, true);
     io_uring_queue_exit(&ring->uring);
     close(ring->wake_fd);
     ring->wake_fd = -1;

@@ -68,6 +68,39 @@ FL_INLINE void *fl_sanitizer_thread(void)
 #endif
 }
 
+/** Memory that liburing has mapped, or is about to unmap: it makes its own system calls, behind TSan's back. Whoever maps the same addresses next comes
+ * after whoever had them. */
+FL_INLINE void fl_sanitizer_map(void *order, bool gone)
+{
+#if FL_TSAN
+    if (gone)
+        __tsan_release(order);
+    else
+        __tsan_acquire(order);
+#endif
+    (void)order, (void)gone;
+}
+
+#if FL_TSAN && defined(__clang__)
+void __tsan_func_exit(void);
+#elif FL_TSAN
+void __tsan_func_exit(void *); /* gcc's built-in says so; nothing is passed that matters */
+#endif
+
+/** About to leave a stack for good with `frames` calls on it that never return: TSan's shadow of the call stack would grow with each use. */
+FL_INLINE void fl_sanitizer_abandon(int frames)
+{
+#if FL_TSAN
+    while (frames-- > 0)
+#ifdef __clang__
+        __tsan_func_exit();
+#else
+        __tsan_func_exit(NULL);
+#endif
+#endif
+    (void)frames;
+}
+
 /** About to switch to the stack [low, high) with TSan fiber `fiber`. `save` keeps the fake stack of the one left; NULL: it is left for good. */
 FL_INLINE void fl_sanitizer_before(void **save, uintptr_t low, uintptr_t high, void *fiber)
 {

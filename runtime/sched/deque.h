@@ -30,7 +30,7 @@
  *   The owner's own reads of bottom and buffer are relaxed: nobody else writes them. pop reads top relaxed: a smaller, older value only sends it to
  *   the compare-and-swap.
  *
- * Who may call: push, pop, room and fini the owner alone; steal and size_hint anybody. */
+ * Who may call: push, pop, give, room and fini the owner alone; steal and size_hint anybody. */
 #ifndef FL_SCHED_DEQUE_H
 #define FL_SCHED_DEQUE_H
 
@@ -159,6 +159,21 @@ FL_INLINE bool fl_deque_pop(struct filch_deque_ *d, struct fl_item *ret_item)
         return false;
     fl_slot_read(filch_slot_at_(buffer, b), ret_item); /* nobody overwrites it before the owner's next push */
     return true;
+}
+
+/** The owner takes up to `most` of its oldest items, at most half of what is there, to give them away. It is the only one who pops, so it needs no barrier against
+ * itself, and one swap of top covers them all. @return how many. */
+FL_INLINE unsigned fl_deque_give(struct filch_deque_ *d, struct fl_item *ret_items, unsigned most)
+{
+    int64_t t = load_acquire(FL_DEQUE_TOP(d));                       /* [take] pairs with the swap that made it so */
+    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d));                    /* own: only the owner writes it */
+    struct filch_buffer_ *buffer = load_relaxed(FL_DEQUE_BUFFER(d)); /* own: only the owner replaces it */
+    if (t >= b)
+        return 0;
+    unsigned n = (unsigned)((b - t + 1) / 2 < most ? (b - t + 1) / 2 : most);
+    for (unsigned i = 0; i < n; i++)
+        fl_slot_read(filch_slot_at_(buffer, t + i), &ret_items[i]);
+    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + n) ? n : 0; /* [take] against thieves */
 }
 
 /** Takes the oldest item. FL_STEAL_LOST: another thief or the owner was quicker. */

@@ -35,16 +35,17 @@
 #include <errno.h>
 #include <sched.h>
 
-static void append(struct fl_worker *w, struct fl_task *task)
+FL_INLINE void append(struct fl_worker *w, struct fl_task *task)
 {
-    if (unlikely(!fl_ready_push(&w->ready, task)))
+    /* choose() switches to what it takes from the ready queue: only tasks that have a stack may be there */
+    if (unlikely(task->flags & FL_TASK_NEW && !task->sp) || unlikely(!fl_ready_push(&w->ready, task)))
         fl_inject_push(&w->runtime->inject, task);
 }
 
-void fl_after_switch(struct fl_worker *w)
+FL_INLINE void after_switch(struct fl_worker *w)
 {
     struct fl_task *yielded = w->yielded;
-    if (yielded) {
+    if (likely(yielded != NULL)) {
         w->yielded = NULL;
         append(w, yielded);
         fl_notify(w->runtime);
@@ -53,6 +54,11 @@ void fl_after_switch(struct fl_worker *w)
         w->commit = NULL;
         commit(w->commit_arg);
     }
+}
+
+void fl_after_switch(struct fl_worker *w)
+{
+    after_switch(w);
 }
 
 /* Leaves the stack of `from` for the one of `to`; with `fresh` for that stack, on which the loop begins with `to` if it isn't NULL. Returns when `from` is resumed. */
@@ -78,13 +84,14 @@ FL_INLINE void leave(struct fl_worker *w, struct fl_task *from, struct fl_task *
     fl_worker_set_task(w, to);
     void *fake = NULL;
     (void)fake;
-    from->err = errno;
+    from->err = *w->err;
     fl_sanitizer_before(&fake, w->stack->low, w->stack->top, w->stack->sanitizer);
     fl_context_switch(&from->sp, sp);
     fl_sanitizer_after(fake);
-    fl_after_switch(fl_self());
+    w = fl_self();
+    after_switch(w);
+    *w->err = from->err; /* this carrier's now */
     from->why = NULL;
-    errno = from->err;
 }
 
 /* The next task to switch to, or NULL with a fresh stack for the loop; false: neither. */
@@ -117,9 +124,9 @@ int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *wh
     return 0;
 }
 
-void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why)
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg))
 {
-    while (fl_park(w, commit, arg, why) != 0) {
+    while (!over(arg) && fl_park(w, commit, arg, why) != 0) {
         /* No memory for a stack, nobody ready to switch to: others must end first. */
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
@@ -172,7 +179,7 @@ void filch_yield(void)
         return;
     }
     struct fl_task *first = NULL;
-    if (unlikely(--w->hot.budget_ <= 0))
+    if (fl_worker_due(w))
         first = fl_worker_look_round(w);
     if (!first && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)) {
         fl_park_yield(w);
@@ -191,6 +198,8 @@ bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_save
     while ((seen & need) == need) {
         if (cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << 8)) { /* [wake] pairs with saved() */
             *ret_saved = seen & FL_WAKE_SAVED;
+            if (unlikely(seen & FL_WAKE_THREAD))
+                fl_futex_wake(&task->wake, 1); /* of its memory, which may be gone, only the address is used */
             return true;
         }
     }
@@ -209,6 +218,12 @@ static void saved(void *arg)
     struct fl_worker *w = fl_self();
     append(w, task);
     fl_notify(w->runtime);
+}
+
+static bool claimed(void *arg)
+{
+    struct fl_task *task = arg;
+    return load_acquire(&task->wake) & FL_WAKE_CLAIMED; /* [wake] pairs with fl_wake_claim */
 }
 
 /* Takes the arming back after a park that could not happen. @return whether nobody has claimed it. */
@@ -232,16 +247,19 @@ void fl_park_thread(struct fl_task *task, const char *why)
 int fl_wait(struct fl_task *task, const char *why, bool fallible)
 {
     if (unlikely(task->flags & FL_TASK_THREAD)) {
-        fl_park_thread(task, why);
-        uint32_t word = load_acquire(&task->wake); /* [wake] pairs with fl_wake_claim */
-        store_relaxed(&task->wake, 0);             /* own: the wait is over */
+        uint32_t word;
+        task->why = why;
+        while (!((word = load_acquire(&task->wake)) & FL_WAKE_CLAIMED)) /* [wake] pairs with fl_wake_claim */
+            fl_futex_wait(&task->wake, word, INT64_MAX);
+        task->why = NULL;
+        store_relaxed(&task->wake, 0); /* own: the wait is over */
         return -(int)(word >> 8);
     }
     struct fl_worker *w = fl_self();
     fl_assert(fl_worker_task(w) == task);
     if (!(load_relaxed(&task->wake) & FL_WAKE_CLAIMED)) { /* hint: the commit looks again */
         if (!fallible)
-            fl_park_surely(w, saved, task, why);
+            fl_park_surely(w, saved, task, why, claimed);
         else if (fl_park(w, saved, task, why) != 0 && disarm(task))
             return -ENOMEM;
     }

@@ -10,6 +10,7 @@ enum fl_wake_bit {
     FL_WAKE_ARMED = 1,       /**< it waits, or is about to: may be claimed */
     FL_WAKE_CANCELLABLE = 2, /**< a cancel may claim it too */
     FL_WAKE_SAVED = 4,       /**< it is off its stack, or a thread: who claims it makes it ready; before that, the switch does */
+    FL_WAKE_THREAD = 16,     /**< a kernel thread sleeps on this word: the claim itself wakes it */
     FL_WAKE_CLAIMED = 8,     /**< somebody has claimed it; the result stands in the high bits */
 };
 
@@ -19,7 +20,7 @@ enum fl_wake_bit {
 int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
 
 /** As fl_park for those that cannot fail: with no memory for a stack it keeps trying. */
-void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg));
 
 /** Parks and joins the end of this worker's ready queue. @return false: it could not (no stack), nothing happened. */
 bool fl_park_yield(struct fl_worker *w);
@@ -41,7 +42,7 @@ FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
     store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
     /* init: published with whatever list the task joins next */
     store_release(&task->wake,
-                  FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_SAVED : 0));
+                  FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_THREAD : 0));
 }
 
 /** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and may touch the waiter's memory until then.

@@ -138,8 +138,9 @@ FL_INLINE bool fl_ready_push(struct fl_ready *q, struct fl_task *task)
 /** Takes the oldest task, or NULL. */
 FL_INLINE struct fl_task *fl_ready_pop(struct fl_ready *q)
 {
-    uint64_t head = load_relaxed(&q->head); /* hint: an empty queue needs no entry; thieves only ever empty it */
-    if (head == load_relaxed(&q->tail))     /* own: only the owner appends */
+    uint64_t tail = load_relaxed(&q->tail),
+             head = load_relaxed(&q->head); /* own: only the owner appends; hint: thieves only ever empty it */
+    if (head == tail)
         return NULL;
     bool locked = fl_ready_enter(q);
     struct fl_task *task = NULL;

@@ -3,8 +3,10 @@
  *
  * Victims are tried by distance (same core, shared cache, NUMA node, the rest), in random order inside a class, so that work stays near and
  * thieves don't all ask the same worker. Each is looked at before it is paid for: a theft costs a heavy barrier, which interrupts every
- * running worker (8-15 us on a virtual machine). From the deque the oldest item is taken, the root of the largest subtree; from the ready queue the
- * older half. What the victim would do for others if it were not busy, the thief does for it: it reaps its ring and fires its overdue timers.
+ * running worker (8-15 us on a virtual machine). So a thief first begs: it leaves its name with the victim and makes its look round due. A victim
+ * that runs fine-grained tasks comes by within a fraction of a microsecond and gives away the older half of its deque, which it may do without
+ * any barrier. One that does not answer, because it is busy for long or stuck, is robbed: of the oldest item, the root of the largest subtree. From
+ * the ready queue the older half is taken. What the victim would do for others if it were not busy, the thief does for it: it reaps its ring and fires its overdue timers.
  *
  * Invariant: nothing is taken that the victim has not published; a thief never waits for a victim that is stuck in user code. */
 #include "sched/worker.h"
@@ -12,8 +14,10 @@
 #include "machine/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
+#define PATIENCE 3000 /* ns a thief waits for its victim to answer before it takes without asking */
 #define TAKE_MAX 128  /* tasks taken out of a ready queue at a time */
 #define OVERDUE 50000 /* ns: a live worker fires its own timers sooner */
 
@@ -53,6 +57,50 @@ static struct fl_task *take_ready(struct fl_worker *w, struct fl_worker *victim)
     return n ? loot[0] : NULL;
 }
 
+/* An item for which a thief's deque has no memory goes to everybody. */
+static FL_COLD void keep(struct fl_worker *w, const struct fl_item *item)
+{
+    struct fl_task *task;
+    while (!(task = fl_item_task(w, item)))
+        sched_yield(); /* no memory for a descriptor either: somebody's end frees one */
+    fl_inject_push(&w->runtime->inject, task);
+}
+
+void fl_steal_give(struct fl_worker *w)
+{
+    struct fl_worker *thief = exchange_acq_rel(&w->beggar, NULL); /* [beg] pairs with beg; the thief waits for its mail from here on */
+    if (!thief)
+        return;
+    thief->mail.count = fl_deque_give(&w->hot.deque_, thief->mail.items, FL_MAIL_MAX);
+    store_release(&thief->mail.state, FL_MAIL_HERE); /* [mail] pairs with beg */
+}
+
+/* Asks the victim for work and waits a moment. @return the oldest item it gave, as a task; NULL: it gave none, or did not answer (*ret_answered). */
+static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *ret_answered)
+{
+    struct fl_worker *nobody = NULL, *me = w;
+    struct fl_mail *mail = &w->mail;
+    *ret_answered = false;
+    store_relaxed(&mail->state, FL_MAIL_NONE);     /* own: published by the swap below */
+    if (!cas_acq_rel(&victim->beggar, &nobody, w)) /* [beg] pairs with fl_steal_give */
+        return NULL;
+    for (int64_t until = fl_clock() + PATIENCE; load_acquire(&mail->state) != FL_MAIL_HERE;) { /* [mail] pairs with fl_steal_give */
+        if (fl_clock() >= until && cas_acq_rel(&victim->beggar, &me, NULL))                    /* [beg] taken back: it has not seen it */
+            return NULL;
+        me = w;
+        store_relaxed(fl_atomic(int32_t, &victim->hot.budget_), 0); /* hint: makes it look round; said again until it answers */
+        for (unsigned i = 0; i < 8; i++)
+            fl_relax();
+    }
+    *ret_answered = true;
+    struct fl_task *task = NULL;
+    for (unsigned i = 0; i < mail->count; i++)
+        if (i > 0 || !(task = fl_item_task(w, &mail->items[0])))
+            if (!fl_deque_push(&w->hot.deque_, &mail->items[i]))
+                keep(w, &mail->items[i]);
+    return task;
+}
+
 static struct fl_task *take_deque(struct fl_worker *w, struct fl_worker *victim)
 {
     struct fl_item item;
@@ -84,7 +132,10 @@ static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
         return NULL;
     int64_t began = fl_clock();
     fl_count(&w->counters.steal_attempts, 1);
-    struct fl_task *task = deque ? take_deque(w, victim) : NULL;
+    bool answered = false;
+    struct fl_task *task = deque ? beg(w, victim, &answered) : NULL;
+    if (!task && deque && !answered)
+        task = take_deque(w, victim);
     if (!task && ready)
         task = take_ready(w, victim);
     int64_t now = fl_clock();

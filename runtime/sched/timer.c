@@ -112,8 +112,8 @@ bool fl_timer_add(struct fl_wheel *wheel, struct fl_timer *timer, int64_t when)
         return false;
     int64_t tick = tick_of(when), next = 0;
     fl_lock_take(&wheel->lock);
-    store_relaxed(&timer->state, FL_TIMER_QUEUED); /* own: under the lock */
-    wheel->count++;
+    store_relaxed(&timer->state, FL_TIMER_QUEUED);                 /* own: under the lock */
+    store_relaxed(&wheel->count, load_relaxed(&wheel->count) + 1); /* own: the lock; others take it as a hint */
     if (tick > wheel->now_tick) {
         place(wheel, timer, tick);
         next = tick << FL_TIMER_TICK_SHIFT;
@@ -133,7 +133,7 @@ static void take_out(struct fl_wheel *wheel, struct fl_timer *timer)
     struct fl_list *head = timer->link.prev;
     bool last = head == timer->link.next;
     fl_list_remove(&timer->link);
-    wheel->count--;
+    store_relaxed(&wheel->count, load_relaxed(&wheel->count) - 1); /* own: the lock; others take it as a hint */
     if (!last)
         return;
     if (head != &wheel->late && head != &wheel->due) {
@@ -201,8 +201,8 @@ size_t fl_wheel_expire(struct fl_wheel *wheel, int64_t now)
         bool fires = tick <= wheel->now_tick;
         fl_list_remove(&timer->link);
         if (fires) {
-            wheel->count--;
-            store_relaxed(&timer->state, FL_TIMER_FIRING); /* own: under the lock */
+            store_relaxed(&wheel->count, load_relaxed(&wheel->count) - 1); /* own: the lock; others take it as a hint */
+            store_relaxed(&timer->state, FL_TIMER_FIRING);                 /* own: under the lock */
         } else {
             place(wheel, timer, tick);
         }

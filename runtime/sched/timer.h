@@ -32,7 +32,7 @@ struct fl_wheel {
     _Atomic(int64_t) next; /**< fl_wheel_expire has nothing to do before then (ns); 0: now, INT64_MAX: never. For anybody, as a hint */
     struct fl_lock lock;
     int64_t now_tick;                               /**< all ticks up to and including this one have been collected */
-    uint64_t count;                                 /**< timers queued, `late` and `due` included */
+    _Atomic(uint64_t) count;                        /**< timers queued, `late` and `due` included */
     struct fl_list late;                            /**< added when their tick had passed; due at the next expire */
     struct fl_list due;                             /**< collected, and being fired one by one by whoever expires */
     _Atomic(uint64_t) expired;                      /**< counter */

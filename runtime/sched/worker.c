@@ -6,7 +6,8 @@
  * goes back to the cache and the worker switches over. So a task that never parks costs no switch and no stack.
  *
  * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first), the inject queue, the ring and the timers,
- * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first, so that neither deque nor ready queue starves the rest. The
+ * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first; what is ready by then goes before the deque, so that a flood of
+ * spawns and the tasks that events have woken share the worker. The
  * budget follows the length of the tasks: it is refilled with what took about LOOK_EVERY last time, between 1 and BUDGET_MAX.
  *
  * Invariants
@@ -37,8 +38,11 @@
 
 #define BUDGET_MAX 256
 #define LOOK_EVERY 50000      /* ns between looks round, roughly */
+#define TURNS_MAX 256         /* ready tasks that go before the deque after a look round */
 #define NAP_MIN 20000         /* ns */
-#define NAP_MAX 1000000       /* ns */
+#define NAP_MAX 500000        /* ns */
+#define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
+#define TOGETHER 90000        /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
 #define LINGER 2000000        /* ns */
 #define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
 #define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
@@ -78,10 +82,14 @@ void fl_make_ready(struct fl_task *task)
             fl_inject_push(&runtime->inject, task);
         if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < 2)
             return; /* the loop will run it itself, next */
-    } else {
-        fl_inject_push(&runtime->inject, task);
+        fl_notify(runtime);
+        return;
     }
+    /* From outside: the task may have ended and its runtime be about to go before this is done with waking. */
+    add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet, so the runtime is there */
+    fl_inject_push(&runtime->inject, task);
     fl_notify(runtime);
+    sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
 }
 
 struct fl_task *fl_worker_tell(struct fl_worker *w)
@@ -148,6 +156,7 @@ static FL_NORETURN FL_NOINLINE void resume(struct fl_worker *w, struct fl_task *
     fl_worker_set_task(w, task);
     w->stack = task->stack;
     w->hot.floor_ = task->low;
+    fl_sanitizer_abandon(2); /* this one and the loop */
     fl_sanitizer_before(NULL, w->stack->low, w->stack->top, w->stack->sanitizer);
     fl_context_switch(&left, sp);
     __builtin_unreachable();
@@ -158,6 +167,7 @@ static FL_NORETURN FL_NOINLINE void back_to_thread(struct fl_worker *w)
     void *left;
     fl_stack_put(&w->stacks, w->stack);
     w->stack = NULL;
+    fl_sanitizer_abandon(2); /* this one and the loop */
     fl_sanitizer_before(NULL, w->thread_low, w->thread_high, w->thread_fiber);
     fl_context_switch(&left, w->thread_sp);
     __builtin_unreachable();
@@ -197,17 +207,21 @@ static bool expire(struct fl_wheel *wheel, int64_t now)
 
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
+    if (load_relaxed(&w->beggar)) /* hint: it asks again */
+        fl_steal_give(w);
     int64_t now = fl_clock(), took = now - w->looked;
     w->looked = now;
     if (took < LOOK_EVERY / 2)
         w->budget_full = w->budget_full * 2 < BUDGET_MAX ? w->budget_full * 2 : BUDGET_MAX;
     else if (took > LOOK_EVERY)
         w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
-    w->hot.budget_ = w->budget_full;
+    store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
     fl_ring_flush(&w->ring);
     if (fl_ring_ready(&w->ring))
         fl_ring_reap(&w->ring, true);
     expire(&w->wheel, now);
+    uint64_t ready = fl_ready_size_hint(&w->ready);
+    w->turns = ready < TURNS_MAX ? (uint32_t)ready : TURNS_MAX;
     w->inject_turn = !w->inject_turn;
     struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
     if (!task)
@@ -278,6 +292,8 @@ static void sleep_(struct fl_worker *w)
             int64_t timer =
                 until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
             int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
+            if (timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS) /* hint: how many, roughly */
+                timer = TOGETHER;
             fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
             now = fl_clock();
             if (linger && now - began >= LINGER)
@@ -351,28 +367,46 @@ static FL_COLD void put_back(struct fl_worker *w, const struct fl_item *item)
     sched_yield();
 }
 
+/* Whose the newest item of the deque is; 0: none. */
+FL_INLINE uintptr_t newest_whose(struct fl_worker *w)
+{
+    struct filch_deque_ *d = &w->hot.deque_;
+    if (fl_deque_size_hint(d) == 0)
+        return 0;
+    struct filch_slot_ *slot = filch_slot_at_(d->buffer_, d->bottom_ - 1);
+    return load_relaxed(fl_atomic(uintptr_t, &slot->whose_)); /* own: only the owner writes slots */
+}
+
 /* The next task, or NULL when the runtime ends. */
 FL_INLINE struct fl_task *next(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
     struct fl_item item;
-    if (unlikely(--w->hot.budget_ <= 0))
+    if (unlikely(w->ended_scope != NULL) && newest_whose(w) != (uintptr_t)w->ended_scope) {
+        task = fl_worker_tell(w); /* its joiner goes first: depth first keeps the number of stacks small */
+        if (task)
+            return task;
+    }
+    if (fl_worker_due(w))
         task = fl_worker_look_round(w);
+    else if (unlikely(w->turns > 0)) {
+        w->turns--;
+        task = fl_ready_pop(&w->ready);
+    }
     if (!task && fl_deque_pop(&w->hot.deque_, &item)) {
         task = fl_item_task(w, &item);
         if (unlikely(!task))
             put_back(w, &item);
     }
-    if (unlikely(w->ended_scope && (!task || task->scope != w->ended_scope))) {
-        struct fl_task *joiner = fl_worker_tell(w);
-        if (joiner) {
-            if (!task)
-                return joiner;
-            fl_make_ready(joiner);
-        }
-    }
     if (!task)
         task = fl_ready_pop(&w->ready);
+    if (unlikely(w->ended_scope && (!task || task->scope != w->ended_scope))) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner && !task)
+            return joiner;
+        if (joiner)
+            fl_make_ready(joiner);
+    }
     return task ? task : search(w);
 }
 
@@ -427,6 +461,7 @@ void *fl_worker_main(void *arg)
         w->cpu = fl_topology_pin(&runtime->topology, w->index);
     filch_worker_tls_ = &w->hot;
     thread_bounds(w);
+    w->err = &errno;
     store_release(&w->tid, (int)syscall(SYS_gettid)); /* [tid] pairs with start_threads */
     fl_futex_wake((_Atomic(uint32_t) *)&w->tid, INT32_MAX);
     w->looked = fl_clock();
@@ -450,7 +485,7 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     w->hot.budget_ = w->budget_full = 8;
     w->pool.pool = &runtime->pool;
     w->hot.idle_ = (const uint64_t *)&runtime->idle.word;
-    w->hot.deque_.fenced_ = !fl_barrier_asymmetric;
+    w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric);
     w->ring.wake_fd = -1;
     fl_stack_cache_init(&w->stacks, runtime->stacks);
     fl_wheel_init(&w->wheel, fl_clock());

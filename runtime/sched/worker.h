@@ -29,8 +29,19 @@ struct fl_hooks {
 /** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
 enum fl_worker_kind { FL_KIND_WORKER = 0, FL_KIND_THREAD = 1, FL_KIND_NONE = 2 };
 
+#define FL_MAIL_MAX 64 /* items given away at a time */
+
+/** What a thief that begs is given, by the victim itself. */
+struct fl_mail {
+    FL_ALIGN_PAIR _Atomic(uint32_t) state; /**< enum fl_mail_state */
+    uint32_t count;
+    struct fl_item items[FL_MAIL_MAX];
+};
+
+enum fl_mail_state { FL_MAIL_NONE = 0, FL_MAIL_HERE = 1 };
+
 struct fl_counters {
-    _Atomic(uint64_t) dispatched, parks, steals, steal_attempts, wakes, sleeps, spawned;
+    _Atomic(uint64_t) dispatched, parks, steals, steal_attempts, wakes, sleeps;
 };
 
 /** Adds to a counter that only the owner writes. */
@@ -48,8 +59,10 @@ struct fl_worker {
 
     /* the line of the loop: owner only */
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
+    uint32_t turns;                                /**< so many ready tasks go before the deque */
     int64_t ended;                                 /**< ... so many, which it has not been told of yet */
     struct fl_task *yielded;                       /**< to append to the ready queue after the switch */
+    int *err;                                      /**< where the carrier's errno is */
     fl_commit_fn *commit;                          /**< to call after the switch */
     void *commit_arg;
     struct fl_stack *stack; /**< what it runs on */
@@ -60,6 +73,8 @@ struct fl_worker {
 
     struct fl_ready ready;
     struct fl_sleeper sleeper;
+    FL_ALIGN_PAIR _Atomic(struct fl_worker *) beggar; /**< a thief that asks to be given work */
+    struct fl_mail mail;                              /**< what this worker was given when it asked */
     struct fl_ring ring;
     struct fl_wheel wheel;
 
@@ -100,6 +115,7 @@ struct filch_runtime {
     _Atomic(uint32_t) state;     /**< enum fl_runtime_state */
     _Atomic(uint32_t) threads;   /**< futex: kernel threads of isolated tasks that have not ended */
     _Atomic(uint32_t) *alive;    /**< a page the kernel wipes in a forked child: 0 there */
+    _Atomic(uint32_t) visitors;  /**< plain threads and other runtimes' workers that are about to wake a worker */
     _Atomic(uint32_t) wake_next; /**< where the search for a sleeper starts */
     struct fl_task root_task;    /**< owner of the root scope: stands for the thread that stops the runtime */
     struct filch_scope root;     /**< the scope of everything submitted */
@@ -139,6 +155,21 @@ FL_INLINE uintptr_t fl_stack_floor(const struct fl_stack *stack)
     return stack->low + ((uintptr_t)1 << (FL_STACK_MIN_SHIFT + stack->cls) >> 2);
 }
 
+/** Counts a dispatch. @return whether it is time to look round. */
+FL_INLINE bool fl_worker_due(struct fl_worker *w)
+{
+    _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
+    int32_t left = load_relaxed(budget) - 1; /* hint: a thief that begs sets it to 0, and again if this hides it */
+    store_relaxed(budget, left);             /* hint: as above */
+    return unlikely(left <= 0);
+}
+
+/** Whether it is time to look round, as somebody else has counted. */
+FL_INLINE bool fl_worker_spent(struct fl_worker *w)
+{
+    return load_relaxed(fl_atomic(int32_t, &w->hot.budget_)) <= 0; /* hint: fl_worker_due */
+}
+
 /** Whether the caller's frame leaves no room to run a task in place. */
 FL_INLINE bool fl_deep(struct fl_worker *w)
 {
@@ -171,6 +202,8 @@ FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
     if (likely(fl_ready_size_hint(&w->ready) < 512))
         return;
     struct fl_task *far = fl_ready_peek(&w->ready, 8), *near = fl_ready_peek(&w->ready, 4);
+    if (unlikely(!far || !near)) /* thieves were here */
+        return;
     __builtin_prefetch(&far->sp, 1);
     char *sp = near->sp;
     __builtin_prefetch(sp, 1);
@@ -195,6 +228,9 @@ void fl_worker_free(struct fl_worker *w);
 
 /** Fills w->victims. @return 0 or -ENOMEM. */
 int fl_steal_init(struct fl_worker *w);
+
+/** Gives the thief that begs of this worker a part of its deque. Called when `beggar` is set, by the owner, at its look round. */
+FL_COLD void fl_steal_give(struct fl_worker *w);
 
 /** Tries to take work from the others once round. @return a task, or NULL. */
 struct fl_task *fl_steal(struct fl_worker *w);

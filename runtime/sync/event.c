@@ -4,13 +4,14 @@
  * Invariants
  *   1. word_ has SET once set; QUEUED while the list is not empty; LOCKED while somebody works on the list. SET and QUEUED exclude each other.
  *   2. The setter's last touch of the event is the store that says SET: a waiter that sees it may free the event. The waiters it took
- *      out with that store are its own until it marks each DONE.
- *   3. A waiter that a cancel has woken takes itself out: from the list under LOCKED, or, when a setter has it, by waiting for DONE.
+ *      out with that store are its own until it has claimed each, or, where a cancel was quicker, marked it `done`. taken_ counts such takings.
+ *   3. A waiter that a cancel has woken takes itself out: from the list under LOCKED if taken_ is what it was when it came, else a setter has
+ *      it, and it waits for `done`.
  *
  * Memory ordering
  *   [set]   the store of SET releases, every look at word_ acquires: what happened before the set is visible to whoever was let through.
  *   [lock]  LOCKED is taken by an acquiring swap and given back by a releasing store.
- *   [done]  DONE is released after the setter has read the waiter's link, acquired by a cancelled waiter before its memory dies. */
+ *   [done]  `done` is released after the setter has read the waiter's link, acquired by a cancelled waiter before its memory dies. */
 #include "sync/wait.h"
 
 #include <filch/sync.h>
@@ -19,12 +20,11 @@
 #define LOCKED 2u
 #define QUEUED 4u
 
-enum { STANDS = 0, TAKEN = 1, DONE = 2 };
-
 struct waiter {
     struct waiter *next, *prev;
     struct fl_task *task;
-    _Atomic(uint32_t) state;
+    uint32_t taken; /* the event's when it came */
+    _Atomic(bool) done;
 };
 
 static _Atomic(uint32_t) *word_of(filch_event *event)
@@ -59,17 +59,18 @@ void filch_event_set(filch_event *event)
         return;
     }
     struct waiter *w = word & QUEUED ? event->head_ : NULL;
-    for (struct waiter *each = w; each; each = each->next)
-        store_relaxed(&each->state, TAKEN); /* own: the lock */
     event->head_ = event->tail_ = NULL;
+    event->taken_++;
     unlock(event, SET);
     while (w) {
         struct waiter *next = w->next;
         struct fl_task *task = w->task;
+        __builtin_prefetch(next); /* a million waiters stand on a million pages */
         bool saved, mine = fl_wake_claim(task, 0, false, &saved);
-        store_release(&w->state, DONE); /* [done] pairs with take_out */
         if (mine)
-            fl_wake_deliver(task, saved);
+            fl_wake_deliver(task, saved); /* its frame may be gone since the claim */
+        else
+            store_release(&w->done, true); /* [done] pairs with take_out: a cancel was quicker, and its waiter waits for this */
         w = next;
     }
 }
@@ -87,23 +88,21 @@ bool filch_event_is_set(const filch_event *event)
 
 static void take_out(filch_event *event, struct waiter *w)
 {
-    if (load_acquire(&w->state) == STANDS) { /* hint: looked at again under the lock */
-        uint32_t word = lock(event);
-        if (load_relaxed(&w->state) == STANDS) { /* own: the lock */
-            if (w->prev)
-                w->prev->next = w->next;
-            else
-                event->head_ = w->next;
-            if (w->next)
-                w->next->prev = w->prev;
-            else
-                event->tail_ = w->prev;
-            unlock(event, event->head_ ? word : word & ~QUEUED);
-            return;
-        }
-        unlock(event, word);
+    uint32_t word = lock(event);
+    if (event->taken_ == w->taken) {
+        if (w->prev)
+            w->prev->next = w->next;
+        else
+            event->head_ = w->next;
+        if (w->next)
+            w->next->prev = w->prev;
+        else
+            event->tail_ = w->prev;
+        unlock(event, event->head_ ? word : word & ~QUEUED);
+        return;
     }
-    for (unsigned turn = 0; load_acquire(&w->state) != DONE; turn++) /* [done] pairs with filch_event_set */
+    unlock(event, word);
+    for (unsigned turn = 0; !load_acquire(&w->done); turn++) /* [done] pairs with filch_event_set */
         fl_lock_pause(turn);
 }
 
@@ -115,6 +114,7 @@ static bool stand(filch_event *event, struct waiter *w)
         unlock(event, word);
         return false;
     }
+    w->taken = event->taken_;
     w->prev = event->tail_;
     if (w->prev)
         w->prev->next = w;

@@ -37,7 +37,7 @@ int filch_fork_slow_(filch_frame *frame, filch_fn *fn, void *arg)
         return filch_fork(frame, fn, arg);
     frame->fn_ = fn;
     frame->arg_ = arg;
-    frame->bottom_ = 0;
+    frame->bottom_ = -1;                  /* no deque ends there: filch_meet comes to the slow path */
     store_relaxed(state_of(frame), KEPT); /* own: nobody else knows of it */
     return w->hot.kind_ == FL_KIND_WORKER ? -ENOMEM : 0;
 }
@@ -71,12 +71,18 @@ static void joiner_parked(void *arg)
         fl_make_ready(task);
 }
 
+static bool joiner_over(void *arg)
+{
+    struct joiner *joiner = arg;
+    return load_acquire(state_of(joiner->frame)) == ENDED; /* [end] pairs with fl_frame_ended */
+}
+
 static int wait_for(filch_frame *frame)
 {
     struct fl_worker *w = fl_self();
     struct joiner joiner = {frame, fl_worker_task(w)};
     if (load_acquire(state_of(frame)) != ENDED) /* [end] pairs with fl_frame_ended */
-        fl_park_surely(w, joiner_parked, &joiner, "meet");
+        fl_park_surely(w, joiner_parked, &joiner, "meet", joiner_over);
     load_acquire(state_of(frame)); /* [end] pairs with fl_frame_ended */
     return frame->result_;
 }
@@ -86,7 +92,7 @@ int filch_meet_slow_(filch_frame *frame)
     struct fl_worker *w = fl_self();
     if (load_relaxed(state_of(frame)) == KEPT) /* own: nobody else knows of it */
         return frame->fn_(frame->arg_);
-    if (w->hot.budget_ <= 0) {
+    if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
             fl_park_give_way(w, first);

@@ -4,8 +4,8 @@
  * A scope lives in the frame of the task that opened it, its owner. The hot half of it is counts (sched/join.h); the slow half (list of parked
  * tasks, list of inner scopes, deadline) is not even initialised until somebody in it parks in a call that can be cancelled.
  *
- *   owner_   parent_   mine_   others_   state_   result_   |   cancelled_  lock_  pins_  tasks_  scopes_  sibling_  timer_
- *   ------------------ hot: five stores ------------------      ------------- valid once state_ has READY --------------
+ *   owner_  parent_  mine_  others_  state_  result_  limit_   |   cancelled_  lock_  pins_  tasks_  scopes_  sibling_  timer_
+ *   ------------------ hot: six stores ------------------      ------------- valid once state_ has READY --------------
  *
  * The tree. A task that parks for the first time enters the list of the scope it is a child of; the scopes between its innermost one and the first
  * that is linked already enter the list of their parent. So a task that never parks is in no list, and a cancel, which only has to reach parked
@@ -173,21 +173,18 @@ void fl_scope_cancel(struct filch_scope *top, int code)
 {
     if (!mark(top, code))
         return;
-    fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
-    wake_all(top, code);
     struct filch_scope *at = top;
     for (;;) {
         struct filch_scope *inner = pin_next(at);
         if (inner) {
-            if (mark(inner, code)) {
-                fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
-                wake_all(inner, code);
+            if (mark(inner, code))
                 at = inner;
-            } else {
+            else
                 sub_release(pins_of(inner), 1); /* [pin] pairs with unlink_scope */
-            }
             continue;
         }
+        fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
+        wake_all(at, code); /* on the way up: who is woken finds every scope around it marked */
         if (at == top)
             return;
         struct filch_scope *up = at->parent_;
@@ -349,16 +346,20 @@ static void settle(filch_scope *scope)
     }
 }
 
-/* A child was put, and either its spawner has FILCH_SPAWN_BOUND_ of them that it did not run itself, which go first then, or somebody sleeps. */
+/* A child was put, and either there are so many that its spawner must look whether to let them go first, or somebody sleeps. */
 int filch_spawned_slow_(filch_scope *scope)
 {
     struct fl_worker *w = fl_self();
     fl_notify(w->runtime);
-    if (scope->mine_ < FILCH_SPAWN_BOUND_)
+    if (scope->mine_ < scope->limit_)
         return 0;
     settle(scope);
-    if (scope->mine_ >= FILCH_SPAWN_BOUND_ && fl_park_yield(w))
+    if (fl_deque_size_hint(&w->hot.deque_) >= FILCH_SPAWN_BOUND_ && fl_park_yield(w)) {
+        w = fl_self();
         settle(scope);
+    }
+    int64_t unstarted = fl_deque_size_hint(&w->hot.deque_);
+    scope->limit_ = scope->mine_ + (unstarted < FILCH_SPAWN_BOUND_ ? FILCH_SPAWN_BOUND_ - unstarted : FILCH_SPAWN_BOUND_ / 16);
     return 0;
 }
 
@@ -424,8 +425,10 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
             sub_acq_rel(fl_join_others(scope), 1); /* [told] as if it had never been */
         return error;
     }
-    if (w->hot.kind_ != FL_KIND_WORKER)
+    if (w->hot.kind_ != FL_KIND_WORKER) {
+        scope->bottom_ = -1; /* no deque ends there: filch_join comes to the slow path */
         return 0;
+    }
     if (mine) {
         scope->bottom_ = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)); /* own: this worker's */
         return filch_spawned_slow_(scope);
@@ -455,6 +458,11 @@ static void joiner_parked(void *arg)
         fl_make_ready(owner);
 }
 
+static bool joiner_over(void *arg)
+{
+    return fl_join_missing(arg) == 0;
+}
+
 /* Parks until no child is left. */
 static int wait_for_children(struct filch_scope *scope)
 {
@@ -466,7 +474,7 @@ static int wait_for_children(struct filch_scope *scope)
             if (!fl_join_wait(scope))
                 fl_park_thread(task, "join");
         } else {
-            fl_park_surely(w, joiner_parked, scope, "join");
+            fl_park_surely(w, joiner_parked, scope, "join", joiner_over);
         }
     }
     fl_join_reset(scope);
@@ -524,7 +532,7 @@ int filch_join_slow_(filch_scope *scope)
 {
     struct fl_worker *w = fl_self();
     fl_panic_if(w->hot.current_ != scope->owner_, "filch_join by a task that did not open the scope");
-    if (w->hot.budget_ <= 0) {
+    if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
             fl_park_give_way(w, first);
@@ -535,9 +543,8 @@ int filch_join_slow_(filch_scope *scope)
             if (!run_child(w, scope))
                 return wait_for_children(scope);
             w = fl_self();
-            if (w->hot.budget_ <= 0)
+            if (fl_worker_due(w) && w->hot.kind_ == FL_KIND_WORKER)
                 return filch_join_slow_(scope);
-            w->hot.budget_--;
         }
     return wait_for_children(scope);
 }

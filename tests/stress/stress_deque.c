@@ -17,7 +17,7 @@
 
 enum { THIEVES = 3, ITEMS = 30000 };
 
-static struct fl_deque deque;
+static struct filch_deque_ deque;
 static uintptr_t payload[ITEMS];
 static _Atomic(uint8_t) taken[ITEMS];
 static _Atomic(bool) over;
@@ -89,6 +89,7 @@ static void play(uint64_t *state)
 {
     memset(taken, 0, sizeof taken);
     fl_panic_if(!fl_deque_init(&deque), "out of memory");
+    deque.fenced_ = !fl_barrier_asymmetric;
     store_relaxed(&over, false); /* init: no thief yet */
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++)

@@ -73,8 +73,8 @@ static void fill(struct box *box)
 
 static bool empty(struct box *box)
 {
-    uint64_t at = load_relaxed(&box->emptied); /* hint: the swap decides */
-    while (at < load_acquire(&box->filled))    /* hint: the caller looks again behind its barrier */
+    uint64_t at = load_relaxed(&box->emptied);       /* hint: the swap decides */
+    while (at < load_acquire(&box->filled))          /* hint: the caller looks again behind its barrier */
         if (cas_acq_rel(&box->emptied, &at, at + 1)) /* counter */
             return true;
     return false;
@@ -187,15 +187,15 @@ static uint64_t filled(void)
 /* Waits until all that was filled is done. */
 static void settle(void)
 {
-    uint64_t seen = load_relaxed(&done); /* counter */
+    uint64_t seen = load_relaxed(&done);                                                /* counter */
     for (int64_t since = fl_clock(); load_relaxed(&done) < filled(); pause_ns(20000)) { /* counter */
         uint64_t now = load_relaxed(&done);                                             /* counter */
         if (now != seen) {
             seen = now;
             since = fl_clock();
         }
-        fl_panic_if(fl_clock() - since > INT64_C(20000000000), "a wake-up was lost: %llu of %llu jobs done, word %llx", (unsigned long long)now,
-                    (unsigned long long)filled(), (unsigned long long)load_relaxed(&idle.word)); /* counter */
+        fl_panic_if(fl_clock() - since > INT64_C(20000000000), "a wake-up was lost: %llu of %llu jobs done, word %llx",
+                    (unsigned long long)now, (unsigned long long)filled(), (unsigned long long)load_relaxed(&idle.word)); /* counter */
     }
 }
 
@@ -231,7 +231,8 @@ int main(int argc, char **argv)
     }
     uint64_t word = load_relaxed(&idle.word); /* counter */
     fl_panic_if(word != 0, "nobody is left, but the word is %llx", (unsigned long long)word);
-    printf("stress_idle: %llu bursts, %llu jobs, %llu sleeps, %llu naps, %llu wakes\n", (unsigned long long)bursts, (unsigned long long)load_relaxed(&done),
-           (unsigned long long)load_relaxed(&sleeps), (unsigned long long)load_relaxed(&naps), (unsigned long long)load_relaxed(&wakes)); /* counter */
+    printf("stress_idle: %llu bursts, %llu jobs, %llu sleeps, %llu naps, %llu wakes\n", (unsigned long long)bursts,
+           (unsigned long long)load_relaxed(&done), (unsigned long long)load_relaxed(&sleeps), (unsigned long long)load_relaxed(&naps),
+           (unsigned long long)load_relaxed(&wakes)); /* counter */
     return 0;
 }

@@ -42,7 +42,8 @@ static void take(struct fl_task *task, size_t *next)
 {
     struct number *number = (struct number *)(void *)task;
     fl_panic_if(number < numbers || number >= numbers + TASKS, "not a task: %p", (void *)task);
-    fl_panic_if(number->index != (size_t)(number - numbers) || number->payload != ~number->index, "the task is visible, what it holds is not");
+    fl_panic_if(number->index != (size_t)(number - numbers) || number->payload != ~number->index,
+                "the task is visible, what it holds is not");
     fl_panic_if(add_relaxed(&taken[number->index], 1) != 0, "task %zu was taken twice", number->index); /* counter */
     fl_panic_if(number->index < *next, "task %zu was taken after task %zu", number->index, *next - 1);
     *next = number->index + 1;

@@ -141,6 +141,12 @@ static void *work(void *arg)
     return NULL;
 }
 
+static void *pause_once(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return arg;
+}
+
 static int entries(const char *path)
 {
     DIR *dir = opendir(path);
@@ -157,9 +163,11 @@ int main(int argc, char **argv)
     double seconds = argc > 2 ? atof(argv[2]) : 5;
     printf("stress_start_stop: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
+    pthread_t threads[THREADS];
+    pthread_create(&threads[0], NULL, pause_once, NULL); /* with the first one TSan starts one of its own */
+    pthread_join(threads[0], NULL);
     int fds = entries("/proc/self/fd"), kernel_threads = entries("/proc/self/task");
     fl_panic_if(filch_start(&(filch_config){.workers = 2}, &common) != 0, "start");
-    pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)((seed + i) * 0x9e3779b97f4a7c15u | 1));
     nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
@@ -173,6 +181,7 @@ int main(int argc, char **argv)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     fl_panic_if(entries("/proc/self/fd") != fds, "descriptors are left over");
-    printf("stress_start_stop: %llu runtimes, %llu tasks\n", (unsigned long long)load_relaxed(&started), (unsigned long long)load_relaxed(&tasks)); /* counter */
+    printf("stress_start_stop: %llu runtimes, %llu tasks\n", (unsigned long long)load_relaxed(&started),
+           (unsigned long long)load_relaxed(&tasks)); /* counter */
     return 0;
 }

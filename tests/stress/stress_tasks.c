@@ -8,6 +8,8 @@
  * exact; nobody writes to a frame that it does not own any more (a canary in every node). Plain memory throughout, so that TSan and ASan check the hand-overs. */
 #include <filch.h>
 
+#include "base/atomic.h"
+#include "base/attr.h"
 #include "base/panic.h"
 #include "machine/clock.h"
 
@@ -117,20 +119,35 @@ static void leave_early(void)
     fl_panic_if(flag != 1, "a scope ended before its child");
 }
 
+/* In functions of their own: compilers keep the address of errno across calls, and after a call that parks it may be that of another thread's. */
+static FL_NOINLINE void set_errno(int err)
+{
+    int *place = &errno;
+    __asm__ volatile("" : "+r"(place));
+    *place = err;
+}
+
+static FL_NOINLINE int get_errno(void)
+{
+    int *place = &errno;
+    __asm__ volatile("" : "+r"(place));
+    return *place;
+}
+
 static void do_something(struct node *node)
 {
     volatile int spin;
     int err = (int)(node->state % 100) + 1;
-    errno = err;
+    set_errno(err);
     switch (dice(&node->state) % 16) {
     case 0:
     case 1:
         filch_yield();
-        fl_panic_if(errno != err, "errno was %d before a yield and is %d", err, errno);
+        fl_panic_if(get_errno() != err, "errno was %d before a yield and is %d", err, get_errno());
         break;
     case 2:
         fl_panic_if(filch_sleep((int64_t)(dice(&node->state) % 200000)) != 0, "sleep");
-        fl_panic_if(errno != err, "errno was %d before a sleep and is %d", err, errno);
+        fl_panic_if(get_errno() != err, "errno was %d before a sleep and is %d", err, get_errno());
         break;
     case 3:
     case 4:
@@ -141,7 +158,7 @@ static void do_something(struct node *node)
         break;
     case 6:
         wait_for_a_thread();
-        fl_panic_if(errno != err, "errno was %d before a wait and is %d", err, errno);
+        fl_panic_if(get_errno() != err, "errno was %d before a wait and is %d", err, get_errno());
         break;
     case 7:
         leave_early();
@@ -163,8 +180,8 @@ static int64_t in_scope(struct node *node)
             filch_scope *outer = node->outer && dice(&node->state) % 2 ? node->outer : &scope;
             children[n] = (struct node){.outer = outer, .state = child_seed(&node->state), .depth = node->depth + 1};
             filch_task_options options = {.name = "named", .stack_size = dice(&node->state) % 4 == 0 ? 128 * 1024 : 0};
-            int r = dice(&node->state) % 8 == 0 ? filch_spawn_with(&scope, &options, node_main, &children[n]) :
-                                                  filch_spawn(&scope, node_main, &children[n]);
+            int r = dice(&node->state) % 8 == 0 ? filch_spawn_with(&scope, &options, node_main, &children[n])
+                                                : filch_spawn(&scope, node_main, &children[n]);
             fl_panic_if(r != 0, "spawn: %d", r);
             if (dice(&node->state) % 8 == 0)
                 do_something(node);
@@ -343,12 +360,12 @@ static void *outside(void *arg)
 static int64_t play(uint64_t *state, int64_t nodes)
 {
     filch_config config = {.workers = 1 + (unsigned)(dice(state) % 8)};
-    store_relaxed(&budget, nodes);   /* counter */
-    store_relaxed(&ended, 0);        /* counter */
-    store_relaxed(&adopted, 0);      /* counter */
-    store_relaxed(&submitted, 0);    /* counter */
-    store_relaxed(&adds, 0);         /* counter */
-    store_relaxed(&over, false);     /* init: no thread yet */
+    store_relaxed(&budget, nodes); /* counter */
+    store_relaxed(&ended, 0);      /* counter */
+    store_relaxed(&adopted, 0);    /* counter */
+    store_relaxed(&submitted, 0);  /* counter */
+    store_relaxed(&adds, 0);       /* counter */
+    store_relaxed(&over, false);   /* init: no thread yet */
     guarded = 0;
     fl_panic_if(filch_start(&config, &runtime) != 0, "start");
     pthread_t threads[THREADS];
@@ -365,7 +382,8 @@ static int64_t play(uint64_t *state, int64_t nodes)
     int64_t total = root.count + load_relaxed(&adopted) + load_relaxed(&submitted); /* counter */
     fl_panic_if(root.runs != 1 || total != load_relaxed(&ended), "counted %lld nodes, %lld ended", (long long)total,
                 (long long)load_relaxed(&ended)); /* counter */
-    fl_panic_if(guarded != load_relaxed(&adds), "%lld additions under the mutex, %lld are there", (long long)load_relaxed(&adds), (long long)guarded); /* counter */
+    fl_panic_if(guarded != load_relaxed(&adds), "%lld additions under the mutex, %lld are there", (long long)load_relaxed(&adds),
+                (long long)guarded); /* counter */
     return total;
 }
 
