@@ -17,10 +17,11 @@ struct range {
     int64_t first, length, sum;
 };
 
-static inline struct range part(const struct range *range, int i)
+/* Field by field: a whole struct would be copied as one 16-byte load of two 8-byte stores, which stalls. */
+static inline void set_part(struct range *part, const struct range *range, int64_t length, int i)
 {
-    int64_t length = range->length / CHILDREN;
-    return (struct range){.first = range->first + i * length, .length = length};
+    part->first = range->first + i * length;
+    part->length = length;
 }
 
 static void add_up(struct range *range, const struct range *parts)
@@ -37,9 +38,10 @@ static int sum_scope(void *arg)
         range->sum = range->first;
         return 0;
     }
+    int64_t length = range->length / CHILDREN;
     FILCH_SCOPE(s);
     for (int i = 0; i < CHILDREN; i++) {
-        parts[i] = part(range, i);
+        set_part(&parts[i], range, length, i);
         int r = filch_spawn(&s, sum_scope, &parts[i]);
         if (r < 0)
             return r;
@@ -56,9 +58,10 @@ static int sum_frame(void *arg)
         range->sum = range->first;
         return 0;
     }
+    int64_t length = range->length / CHILDREN;
     filch_frame frames[CHILDREN];
     for (int i = 0; i < CHILDREN; i++) {
-        parts[i] = part(range, i);
+        set_part(&parts[i], range, length, i);
         filch_fork(&frames[i], sum_frame, &parts[i]);
     }
     for (int i = CHILDREN - 1; i >= 0; i--)
@@ -72,7 +75,8 @@ static int sum_serial(void *arg)
     struct range *range = arg;
     range->sum = range->length == 1 ? range->first : 0;
     for (int i = 0; i < CHILDREN && range->length > 1; i++) {
-        struct range child = part(range, i);
+        struct range child;
+        set_part(&child, range, range->length / CHILDREN, i);
         sum_serial(&child);
         range->sum += child.sum;
     }

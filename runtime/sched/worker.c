@@ -118,6 +118,7 @@ static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int 
         store_relaxed(fl_atomic(void *, &task->stack->task), NULL); /* hint: dumps look at it */
     if (!counts)
         w->runtime->hooks->frame_ended(task->frame, result);
+    task->scope = NULL; /* fl_item_task: whoever uses it next begins from scratch */
     return counts;
 }
 
@@ -190,7 +191,10 @@ struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
         task->frame = frame;
         task->flags = FL_TASK_FRAME | FL_TASK_NEW;
     } else {
-        fl_task_begin(task, w->runtime, (struct filch_scope *)item->whose);
+        if (likely((uintptr_t)task->scope == item->whose))
+            task->name = NULL; /* as its last task left it: that one neither parked nor failed (end) */
+        else
+            fl_task_begin(task, w->runtime, (struct filch_scope *)item->whose);
         task->flags = FL_TASK_NEW;
     }
     task->sp = NULL;
@@ -367,14 +371,14 @@ static FL_COLD void put_back(struct fl_worker *w, const struct fl_item *item)
     sched_yield();
 }
 
-/* Whose the newest item of the deque is; 0: none. */
-FL_INLINE uintptr_t newest_whose(struct fl_worker *w)
+/* The item in hand belongs to another scope than the children that ended here last: that one is told first, and if its joiner waited for just that, it
+ * goes before the item. Depth first keeps the number of stacks small. @return the joiner; the item is back in the deque then. */
+static FL_NOINLINE struct fl_task *joiner_first(struct fl_worker *w, const struct fl_item *item)
 {
-    struct filch_deque_ *d = &w->hot.deque_;
-    if (fl_deque_size_hint(d) == 0)
-        return 0;
-    struct filch_slot_ *slot = filch_slot_at_(d->buffer_, d->bottom_ - 1);
-    return load_relaxed(fl_atomic(uintptr_t, &slot->whose_)); /* own: only the owner writes slots */
+    struct fl_task *joiner = fl_worker_tell(w);
+    if (joiner)
+        fl_deque_push(&w->hot.deque_, item); /* cannot fail: its slot has just been freed */
+    return joiner;
 }
 
 /* The next task, or NULL when the runtime ends. */
@@ -382,31 +386,29 @@ FL_INLINE struct fl_task *next(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
     struct fl_item item;
-    if (unlikely(w->ended_scope != NULL) && newest_whose(w) != (uintptr_t)w->ended_scope) {
-        task = fl_worker_tell(w); /* its joiner goes first: depth first keeps the number of stacks small */
-        if (task)
-            return task;
-    }
-    if (fl_worker_due(w))
+    if (fl_worker_due(w)) {
         task = fl_worker_look_round(w);
-    else if (unlikely(w->turns > 0)) {
+    } else if (unlikely(w->turns > 0)) {
         w->turns--;
         task = fl_ready_pop(&w->ready);
     }
-    if (!task && fl_deque_pop(&w->hot.deque_, &item)) {
+    if (likely(!task) && fl_deque_pop(&w->hot.deque_, &item)) {
+        if (unlikely((uintptr_t)w->ended_scope != item.whose) && w->ended_scope && (task = joiner_first(w, &item)))
+            return task;
         task = fl_item_task(w, &item);
-        if (unlikely(!task))
-            put_back(w, &item);
+        if (likely(task != NULL))
+            return task;
+        put_back(w, &item);
     }
-    if (!task)
-        task = fl_ready_pop(&w->ready);
-    if (unlikely(w->ended_scope && (!task || task->scope != w->ended_scope))) {
+    if (w->ended_scope) {
         struct fl_task *joiner = fl_worker_tell(w);
         if (joiner && !task)
             return joiner;
         if (joiner)
             fl_make_ready(joiner);
     }
+    if (!task)
+        task = fl_ready_pop(&w->ready);
     return task ? task : search(w);
 }
 
@@ -485,7 +487,7 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     w->hot.budget_ = w->budget_full = 8;
     w->pool.pool = &runtime->pool;
     w->hot.idle_ = (const uint64_t *)&runtime->idle.word;
-    w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric);
+    w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: chosen before any worker is made */
     w->ring.wake_fd = -1;
     fl_stack_cache_init(&w->stacks, runtime->stacks);
     fl_wheel_init(&w->wheel, fl_clock());
