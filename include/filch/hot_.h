@@ -112,16 +112,20 @@ static inline bool filch_deque_tight_(const struct filch_deque_ *d)
     return FILCH_UNLIKELY_(__atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) >= d->limit_); /* own: only the owner writes it */
 }
 
-/* Puts an item at the bottom. There is room. Returns bottom as it is now. */
-static inline int64_t filch_deque_put_(struct filch_deque_ *d, uintptr_t fn, uintptr_t arg, uintptr_t whose)
+/* Puts an item at index b, which is bottom. There is room. Returns bottom as it is now. */
+static inline int64_t filch_deque_put_at_(struct filch_deque_ *d, int64_t b, uintptr_t fn, uintptr_t arg, uintptr_t whose)
 {
-    int64_t b = __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED);                                   /* own: only the owner writes it */
     struct filch_slot_ *slot = filch_slot_at_(__atomic_load_n(&d->buffer_, __ATOMIC_RELAXED), b); /* own: only the owner replaces it */
     __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);                                           /* [publish] by the store of bottom */
     __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);                                         /* [publish] by the store of bottom */
     __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED);                                     /* [publish] by the store of bottom */
     __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELEASE);                                       /* [publish] pairs with fl_deque_steal */
     return b + 1;
+}
+
+static inline int64_t filch_deque_put_(struct filch_deque_ *d, uintptr_t fn, uintptr_t arg, uintptr_t whose)
+{
+    return filch_deque_put_at_(d, __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED), fn, arg, whose); /* own: only the owner writes it */
 }
 
 /* Claims index b = bottom - 1 for the owner. Returns whether it was still there. */
@@ -157,11 +161,15 @@ static inline bool filch_may_nest_(struct filch_worker_ *worker)
     return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_((uintptr_t)__builtin_frame_address(0) > worker->floor_);
 }
 
-/* Whether somebody sleeps who may have to be woken for what was just put. */
+/* Whether somebody sleeps who may have to be woken for what was just put, or that cannot be told without a fence. */
 static inline bool filch_sleepers_(struct filch_worker_ *worker)
 {
-    filch_barrier_(&worker->deque_);                                                               /* [doze] pairs with fl_idle_doze */
-    return FILCH_UNLIKELY_((__atomic_load_n(worker->idle_, __ATOMIC_RELAXED) & 0xffff0000u) != 0); /* [doze] the read behind the barrier */
+#ifdef FL_MODEL
+    FL_MODEL_LIGHT();
+#endif
+    __asm__ volatile("" ::: "memory");                                /* [doze] pairs with fl_idle_doze */
+    uint64_t word = __atomic_load_n(worker->idle_, __ATOMIC_RELAXED); /* [doze] the read behind the barrier */
+    return FILCH_UNLIKELY_(((uint32_t)word & 0xffff0000u) | worker->deque_.fenced_);
 }
 
 #endif

@@ -56,8 +56,7 @@ FILCH_API int filch_spawned_slow_(filch_scope *scope);
 FILCH_API int filch_join_slow_(filch_scope *scope);
 FILCH_API void filch_child_failed_(filch_scope *scope, int result);
 
-#define FILCH_SPAWN_BOUND_ \
-    256 /* unstarted children at which a spawner lets them go first: their items fill a quarter of a first-level cache */
+#define FILCH_SPAWN_BOUND_ 1024 /* unstarted children at which a spawner lets them go first */
 
 static inline void filch_scope_enter_(filch_scope *scope)
 {
@@ -65,6 +64,7 @@ static inline void filch_scope_enter_(filch_scope *scope)
     if (FILCH_UNLIKELY_(!task))
         filch_scope_outside_();
     scope->owner_ = task;
+    __asm__ volatile("" : : "m"(scope->owner_)); /* two stores: as one of 16 bytes it would wait for the load */
     scope->parent_ = task->inner_;
     scope->mine_ = 0;
     scope->others_ = 0;
@@ -105,9 +105,10 @@ static inline void filch_scope_leave_(filch_scope *scope)
 static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void *arg)
 {
     struct filch_worker_ *w = filch_self_();
-    if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || filch_deque_tight_(&w->deque_))
+    int64_t bottom = __atomic_load_n(&w->deque_.bottom_, __ATOMIC_RELAXED); /* own: only its worker writes it */
+    if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || FILCH_UNLIKELY_(bottom >= w->deque_.limit_))
         return filch_spawn_slow_(scope, fn, arg);
-    scope->bottom_ = filch_deque_put_(&w->deque_, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
+    scope->bottom_ = filch_deque_put_at_(&w->deque_, bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
     if (FILCH_UNLIKELY_(++scope->mine_ >= scope->limit_) || filch_sleepers_(w))
         return filch_spawned_slow_(scope);
     return 0;
@@ -129,7 +130,7 @@ FILCH_API FILCH_PARKS int filch_spawn_with(filch_scope *scope, const filch_task_
 static inline FILCH_PARKS int filch_join(filch_scope *scope)
 {
     struct filch_worker_ *w = filch_self_();
-    if (FILCH_UNLIKELY_(w->current_ != scope->owner_) || FILCH_UNLIKELY_(scope->owner_->inner_ != scope))
+    if (FILCH_UNLIKELY_(!w->current_) || FILCH_UNLIKELY_(w->current_->inner_ != scope)) /* the innermost one of the caller's */
         return filch_join_slow_(scope);
     while (scope->mine_ > 0) {
         int64_t bottom = scope->bottom_;
@@ -196,11 +197,12 @@ FILCH_API int filch_meet_slow_(filch_frame *frame);
 static inline int filch_fork(filch_frame *frame, filch_fn *fn, void *arg)
 {
     struct filch_worker_ *w = filch_self_();
-    if (filch_deque_tight_(&w->deque_))
+    int64_t bottom = __atomic_load_n(&w->deque_.bottom_, __ATOMIC_RELAXED); /* own: only its worker writes it */
+    if (FILCH_UNLIKELY_(bottom >= w->deque_.limit_))
         return filch_fork_slow_(frame, fn, arg);
     frame->scope_ = w->current_->inner_;
     frame->state_ = 0;
-    frame->bottom_ = filch_deque_put_(&w->deque_, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)frame | 1);
+    frame->bottom_ = filch_deque_put_at_(&w->deque_, bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)frame | 1);
     if (filch_sleepers_(w))
         return filch_forked_slow_();
     return 0;

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT */
+/* The laws of tasks and scopes: what is spawned runs once and has ended when its scope ends, however deep, however many, on whatever workers.
+ *
+ * Beside them the in-frame fork and filch_for, which are joined the same way, and what a task keeps while it is parked: errno and the
+ * rounding mode. What is not tested here: cancelling (test_cancel.c) and who runs when (test_fair.c). */
+#include "api.h"
+
+#include <limits.h>
+
+/* ---- spawn and join ---- */
+
+struct node {
+    int depth, width;
+    int64_t count;
+};
+
+static int grow(void *arg)
+{
+    struct node *node = arg;
+    struct node children[8];
+    node->count = 1;
+    if (node->depth == 0)
+        return 0;
+    if (node->depth % 3 == 0)
+        filch_yield();
+    FILCH_SCOPE(s);
+    for (int i = 0; i < node->width; i++) {
+        children[i] = (struct node){node->depth - 1, node->width, 0};
+        must(filch_spawn(&s, grow, &children[i]) == 0);
+    }
+    int r = filch_join(&s);
+    for (int i = 0; i < node->width; i++)
+        node->count += children[i].count;
+    return r;
+}
+
+Test(scope, a_tree_of_tasks_adds_up_on_any_workers_and_models)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct node root = config->model == FILCH_MODEL_11 ? (struct node){3, 6, 0} : (struct node){6, 6, 0};
+        must(filch_run(config, grow, &root) == 0);
+        must(root.count == (config->model == FILCH_MODEL_11 ? 259 : 55987));
+    }
+}
+
+static int add_one(void *arg)
+{
+    atomic_fetch_add_explicit((_Atomic(int64_t) *)arg, 1, memory_order_relaxed);
+    return 0;
+}
+
+struct flood {
+    int64_t tasks;
+    _Atomic(int64_t) ran;
+};
+
+static int spawn_flood(void *arg)
+{
+    struct flood *flood = arg;
+    FILCH_SCOPE(s);
+    for (int64_t i = 0; i < flood->tasks; i++)
+        must(filch_spawn(&s, add_one, &flood->ran) == 0);
+    return filch_join(&s);
+}
+
+Test(scope, ten_million_tasks_of_one_parent_run_once_each)
+{
+    struct flood flood = {.tasks = SANITIZED ? 200000 : 10000000};
+    must(filch_run(&(filch_config){.workers = 2}, spawn_flood, &flood) == 0);
+    must(atomic_load(&flood.ran) == flood.tasks);
+}
+
+Test(scope, a_flood_of_tasks_runs_on_any_workers)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct flood flood = {.tasks = config->model == FILCH_MODEL_11 ? 200 : 30000};
+        must(filch_run(config, spawn_flood, &flood) == 0);
+        must(atomic_load(&flood.ran) == flood.tasks);
+    }
+}
+
+static int reuse(void *arg)
+{
+    _Atomic(int64_t) ran = 0;
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 1; i <= 100; i++) {
+        for (int j = 0; j < 10; j++)
+            must(filch_spawn(&s, add_one, &ran) == 0);
+        must(filch_join(&s) == 0 && atomic_load(&ran) == 10 * i);
+    }
+    return 0;
+}
+
+Test(scope, a_scope_can_be_used_again_after_a_join)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, reuse, NULL) == 0);
+}
+
+static int empty_scope(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(a);
+    FILCH_SCOPE_UNTIL(b, FILCH_NEVER);
+    must(filch_join(&b) == 0);
+    return filch_cancelled();
+}
+
+Test(scope, an_empty_scope_joins_at_once)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, empty_scope, NULL) == 0);
+}
+
+struct late_child {
+    atomic_int ended;
+};
+
+static int end_late(void *arg)
+{
+    struct late_child *child = arg;
+    filch_sleep(FILCH_MSEC(2));
+    filch_yield();
+    atomic_fetch_add(&child->ended, 1);
+    return 0;
+}
+
+static int no_early_end(void *arg)
+{
+    struct late_child child = {0};
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        FILCH_SCOPE(s);
+        for (int j = 0; j < 10; j++)
+            must(filch_spawn(&s, end_late, &child) == 0);
+        must(filch_join(&s) == 0);
+        must(atomic_load(&child.ended) == 10 * (i + 1));
+    }
+    return 0;
+}
+
+Test(scope, no_scope_ends_before_its_children)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, no_early_end, NULL) == 0);
+}
+
+/* ---- nested and ancestral ---- */
+
+static int nested(void *arg)
+{
+    _Atomic(int64_t) outer = 0, inner = 0;
+    (void)arg;
+    FILCH_SCOPE(a);
+    for (int i = 0; i < 10; i++) {
+        must(filch_spawn(&a, add_one, &outer) == 0);
+        FILCH_SCOPE(b);
+        must(filch_spawn(&b, add_one, &inner) == 0);
+        must(filch_spawn(&a, add_one, &outer) == 0);
+        must(filch_spawn(&b, add_one, &inner) == 0);
+        must(filch_join(&b) == 0);
+        must(atomic_load(&inner) == 2 * (i + 1));
+    }
+    must(filch_join(&a) == 0);
+    must(atomic_load(&outer) == 20);
+    return 0;
+}
+
+Test(scope, scopes_nest_and_each_joins_its_own)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, nested, NULL) == 0);
+}
+
+struct heir {
+    filch_scope *scope;
+    int depth;
+    _Atomic(int64_t) *ran;
+};
+
+static struct heir heirs[12];
+
+static int beget(void *arg)
+{
+    struct heir *heir = arg;
+    atomic_fetch_add(heir->ran, 1);
+    if (heir->depth < 11) {
+        heirs[heir->depth + 1] = (struct heir){heir->scope, heir->depth + 1, heir->ran};
+        must(filch_spawn(heir->scope, beget, &heirs[heir->depth + 1]) == 0);
+    }
+    return 0;
+}
+
+static int dynasty(void *arg)
+{
+    _Atomic(int64_t) ran = 0;
+    (void)arg;
+    FILCH_SCOPE(s);
+    heirs[0] = (struct heir){&s, 0, &ran};
+    must(filch_spawn(&s, beget, &heirs[0]) == 0);
+    must(filch_join(&s) == 0);
+    must(atomic_load(&ran) == 12);
+    return 0;
+}
+
+Test(scope, a_child_may_spawn_siblings_into_the_scope_of_its_parent)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    for (int i = 0; i < 50; i++)
+        must(filch_run(config, dynasty, NULL) == 0);
+}
+
+/* ---- deep ---- */
+
+static int descend(void *arg)
+{
+    int64_t depth = *(int64_t *)arg;
+    if (depth == 0)
+        return 1;
+    int64_t below = depth - 1;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, descend, &below) == 0);
+    return filch_join(&s);
+}
+
+static int descend_frames(void *arg)
+{
+    int64_t depth = *(int64_t *)arg;
+    if (depth == 0)
+        return 0;
+    int64_t below = depth - 1;
+    filch_frame frame;
+    filch_fork(&frame, descend_frames, &below);
+    int r = filch_meet(&frame);
+    return r < 0 ? r : r + 1;
+}
+
+Test(scope, recursion_goes_a_hundred_thousand_deep_on_small_stacks)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config small = *config;
+        small.stack_size = 65536;
+        int64_t depth = SANITIZED ? 10000 : 100000;
+        must(filch_run(&small, descend, &depth) == 0);
+        must(filch_run(&small, descend_frames, &depth) == depth);
+    }
+}
+
+/* ---- names and stacks ---- */
+
+static int is_named(void *arg)
+{
+    const char *name = filch_name();
+    must(name && strcmp(name, arg) == 0);
+    filch_yield();
+    must(strcmp(filch_name(), arg) == 0);
+    return 0;
+}
+
+static int spawn_named(void *arg)
+{
+    static char names[20][8];
+    (void)arg;
+    filch_set_name("parent");
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 20; i++) {
+        snprintf(names[i], sizeof names[i], "n%d", i);
+        must(filch_spawn_with(&s, &(filch_task_options){.name = names[i]}, is_named, names[i]) == 0);
+    }
+    must(filch_join(&s) == 0);
+    must(strcmp(filch_name(), "parent") == 0);
+    return 0;
+}
+
+Test(scope, a_task_has_the_name_it_was_spawned_with)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, spawn_named, NULL) == 0);
+}
+
+static int use_stack(void *arg)
+{
+    volatile char big[900 * 1024];
+    (void)arg;
+    for (size_t i = 0; i < sizeof big; i += 1024)
+        big[i] = (char)i;
+    filch_yield();
+    for (size_t i = 0; i < sizeof big; i += 1024)
+        must(big[i] == (char)i);
+    return 0;
+}
+
+static int spawn_large(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 8; i++)
+        must(filch_spawn_with(&s, &(filch_task_options){.stack_size = 1 << 20}, use_stack, NULL) == 0);
+    must(filch_spawn_with(&s, &(filch_task_options){.stack_size = (size_t)128 << 20}, use_stack, NULL) == -EINVAL);
+    must(filch_spawn_with(&s, NULL, empty_scope, NULL) == 0);
+    return filch_join(&s);
+}
+
+Test(scope, a_stack_of_a_mebibyte_can_be_used)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, spawn_large, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 2, .stack_size = 1 << 20}, use_stack, NULL) == 0);
+}
+
+/* ---- in-frame forks ---- */
+
+static int fib(void *arg)
+{
+    int *n = arg;
+    if (*n < 2)
+        return 0;
+    int a = *n - 1, b = *n - 2;
+    filch_frame frame;
+    filch_fork(&frame, fib, &a);
+    must(fib(&b) == 0);
+    must(filch_meet(&frame) == 0);
+    *n = a + b;
+    return 0;
+}
+
+static int fib_as(void *arg)
+{
+    int *n = arg;
+    if (*n < 2)
+        return 0;
+    int a = *n - 1, b = *n - 2;
+    filch_frame frame;
+    filch_fork(&frame, fib_as, &a);
+    if (*n % 5 == 0)
+        filch_yield();
+    must(fib_as(&b) == 0);
+    must(filch_meet_as(&frame, fib_as, &a) == 0);
+    *n = a + b;
+    return 0;
+}
+
+Test(scope, forks_in_a_frame_add_up)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        int n = 20;
+        must(filch_run(config, fib, &n) == 0 && n == 6765);
+        n = 20;
+        must(filch_run(config, fib_as, &n) == 0 && n == 6765);
+    }
+}
+
+static int result_of(void *arg)
+{
+    return *(int *)arg;
+}
+
+static int nap_result(void *arg)
+{
+    filch_sleep(FILCH_MSEC(1));
+    return *(int *)arg;
+}
+
+static int brackets(void *arg)
+{
+    int one = 1, two = -2, three = 3;
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        filch_frame a, b, c;
+        filch_fork(&a, result_of, &one);
+        filch_fork(&b, nap_result, &two);
+        filch_fork(&c, result_of, &three);
+        must(filch_meet_as(&c, result_of, &three) == 3);
+        must(filch_meet(&b) == -2);
+        must(filch_meet(&a) == 1);
+    }
+    return filch_cancelled();
+}
+
+Test(scope, frames_nest_like_brackets_and_their_failures_cancel_nobody)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, brackets, NULL) == 0);
+}
+
+struct mixed {
+    int depth;
+    int64_t count;
+};
+
+static int mix(void *arg)
+{
+    struct mixed *mixed = arg;
+    mixed->count = 1;
+    if (mixed->depth == 0)
+        return 0;
+    struct mixed a = {mixed->depth - 1, 0}, b = a, c = a;
+    filch_frame frame;
+    filch_fork(&frame, mix, &a);
+    {
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, mix, &b) == 0);
+        if (mixed->depth % 4 == 1)
+            filch_yield();
+        filch_frame inner;
+        filch_fork(&inner, mix, &c);
+        must(filch_meet(&inner) == 0);
+        must(filch_join(&s) == 0);
+    }
+    must(filch_meet(&frame) == 0);
+    mixed->count += a.count + b.count + c.count;
+    return 0;
+}
+
+Test(scope, frames_and_scopes_mix)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct mixed root = {config->model == FILCH_MODEL_11 ? 4 : 9, 0};
+        must(filch_run(config, mix, &root) == 0);
+        must(root.count == (config->model == FILCH_MODEL_11 ? 121 : 29524));
+    }
+}
+
+/* ---- filch_for ---- */
+
+static int sum_range(void *arg, int64_t begin, int64_t end)
+{
+    must(begin < end);
+    int64_t sum = 0;
+    for (int64_t i = begin; i < end; i++)
+        sum += i;
+    atomic_fetch_add((_Atomic(int64_t) *)arg, sum);
+    return 0;
+}
+
+static int fail_at_777(void *arg, int64_t begin, int64_t end)
+{
+    atomic_fetch_add((_Atomic(int64_t) *)arg, end - begin);
+    return begin <= 777 && 777 < end ? -EDOM : 0;
+}
+
+static int use_for(void *arg)
+{
+    (void)arg;
+    static const int64_t grains[] = {0, 1, 7, 1000, INT64_MAX};
+    for (size_t i = 0; i < LENGTH(grains); i++) {
+        _Atomic(int64_t) sum = 0;
+        must(filch_for(-10, 10001, grains[i], sum_range, &sum) == 0);
+        must(atomic_load(&sum) == 10000 * 10001 / 2 - 55);
+    }
+    _Atomic(int64_t) sum = 0;
+    must(filch_for(5, 5, 0, sum_range, &sum) == 0 && filch_for(5, 4, 0, sum_range, &sum) == 0 && atomic_load(&sum) == 0);
+    must(filch_for(0, 1000000, 10, fail_at_777, &sum) == -EDOM);
+    must(atomic_load(&sum) < 1000000);
+    return filch_cancelled();
+}
+
+Test(scope, a_loop_covers_its_range_once_and_stops_at_a_failure)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, use_for, NULL) == 0);
+}
+
+/* ---- what a task keeps ---- */
+
+/* Never inlined: the address of errno must not be kept across a call that parks. */
+__attribute__((noinline)) static int errno_get(void)
+{
+    return errno;
+}
+
+__attribute__((noinline)) static void errno_set(int value)
+{
+    errno = value;
+}
+
+static int keep_errno(void *arg)
+{
+    int mine = *(int *)arg;
+    errno_set(mine);
+    for (int i = 0; i < 100; i++) {
+        if (i % 25 == 0)
+            must(filch_sleep(FILCH_USEC(100)) == 0);
+        else
+            filch_yield();
+        must(errno_get() == mine);
+    }
+    return 0;
+}
+
+static int keep_errnos(void *arg)
+{
+    int values[50];
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 50; i++) {
+        values[i] = i + 1;
+        must(filch_spawn(&s, keep_errno, &values[i]) == 0);
+    }
+    return filch_join(&s);
+}
+
+Test(scope, errno_belongs_to_the_task)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, keep_errnos, NULL) == 0);
+}
+
+#if defined(__x86_64__)
+static void round_to(unsigned mode)
+{
+    unsigned mxcsr = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr((mxcsr & ~0x6000u) | mode << 13);
+    unsigned short x87;
+    __asm__ volatile("fnstcw %0" : "=m"(x87));
+    x87 = (unsigned short)((x87 & ~0xc00) | mode << 10);
+    __asm__ volatile("fldcw %0" : : "m"(x87));
+}
+#define ROUNDINGS 4
+#elif defined(__aarch64__)
+static void round_to(unsigned mode)
+{
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    __asm__ volatile("msr fpcr, %0" : : "r"((fpcr & ~((uint64_t)3 << 22)) | (uint64_t)mode << 22));
+}
+#define ROUNDINGS 4
+#endif
+
+struct third {
+    double plus, minus;
+    long double plus_long;
+};
+
+__attribute__((noinline)) static struct third a_third(void)
+{
+    volatile double one = 1, three = 3;
+    volatile long double one_long = 1, three_long = 3;
+    return (struct third){one / three, -one / three, one_long / three_long};
+}
+
+static int keep_rounding(void *arg)
+{
+    unsigned mode = *(unsigned *)arg;
+    round_to(mode);
+    struct third want = a_third();
+    for (int i = 0; i < 100; i++) {
+        if (i % 25 == 0)
+            must(filch_sleep(FILCH_USEC(100)) == 0);
+        else
+            filch_yield();
+        struct third got = a_third();
+        must(got.plus == want.plus && got.minus == want.minus && got.plus_long == want.plus_long);
+    }
+    round_to(0);
+    return 0;
+}
+
+static int keep_roundings(void *arg)
+{
+    unsigned modes[40];
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 40; i++) {
+        modes[i] = (unsigned)i % ROUNDINGS;
+        must(filch_spawn(&s, keep_rounding, &modes[i]) == 0);
+    }
+    return filch_join(&s);
+}
+
+Test(scope, the_rounding_mode_belongs_to_the_task)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, keep_roundings, NULL) == 0);
+}
