@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The timer wheel: deadlines of a worker's tasks, sorted into 8 levels of 64 slots by the highest base-64 digit in which they differ
+/* The timer wheel: deadlines of a worker's tasks, sorted into 6 levels of 256 slots by the highest base-256 digit in which they differ
  * from now. Adding, removing and firing are O(1); a jump over a year costs as much as one over a tick.
  * After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7.
  *
  * Time is counted in ticks of 2^15 ns. tick(when) rounds up and now's tick rounds down, hence nothing fires early, and at most a tick late by
- * the wheel's doing. 8 levels of 6 bits over a 15-bit tick are the 63 bits of a positive int64_t: no deadline is too far.
+ * the wheel's doing. 6 levels of 8 bits over a 15-bit tick are the 63 bits of a positive int64_t: no deadline is too far.
  *
  * Invariants (under the lock)
  *   1. A timer in slots[l][s] has tick > now_tick; tick and now_tick agree in all digits above l; digit l of tick is s, and greater than now_tick's.
@@ -21,7 +21,7 @@
  *
  * Expiry at `now`: with m the highest digit in which now_tick and now's tick differ, all slots below level m and those of level m up to now's digit have
  * begun. They are moved to `due` as whole lists, without a look at their timers. Then `due` is emptied from its head, one timer a turn of the lock: it is
- * fired, or, if it was in the slot of now's own digit and its time is yet to come, placed anew at a lower level, which happens to a timer seven times
+ * fired, or, if it was in the slot of now's own digit and its time is yet to come, placed anew at a lower level, which happens to a timer five times
  * at most. Anybody who expires meanwhile helps.
  *
  * Memory ordering
@@ -35,7 +35,8 @@
  * Rejected: a heap (O(log n), and removal by index makes each sift write to timers of other tasks: cold lines); taking all that is due to a
  * local list and firing from there (saves a turn of the lock, 2-4 ns a timer, but then the timers behind one whose fire stalls can neither be fired by
  * another worker nor removed); sorting a begun slot within one turn of the lock (10^5 timers with the same far deadline hold up every adder for
- * milliseconds); waking at each cascade (least[] costs 4 KiB and spares a sleeper up to seven wake-ups a timer). */
+ * milliseconds); waking at each cascade (least[] costs 12 KiB and spares a sleeper up to five wake-ups a timer); 64 slots a level
+ * (measured with 10^5 timers within a second: each was moved twice instead of once, and a slot of the third level held up its worker for 6 ms). */
 #include "sched/timer.h"
 
 #include <string.h>
@@ -65,17 +66,25 @@ static int level_between(int64_t a, int64_t b)
     return (63 - __builtin_clzll((uint64_t)(a ^ b))) / FL_TIMER_SLOT_BITS;
 }
 
+/* The first slot of a level that is not empty, or -1. */
+static int first_used(const struct fl_wheel *wheel, int level)
+{
+    for (int word = 0; word < FL_TIMER_WORDS; word++)
+        if (wheel->used[level][word])
+            return word * 64 + __builtin_ctzll(wheel->used[level][word]);
+    return -1;
+}
+
 static void publish_next(struct fl_wheel *wheel)
 {
     int64_t next = INT64_MAX;
     if (!fl_list_empty(&wheel->late) || !fl_list_empty(&wheel->due)) {
         next = 0;
     } else {
-        for (int level = 0; level < FL_TIMER_LEVELS; level++) {
-            if (wheel->used[level]) {
-                next = wheel->least[level][__builtin_ctzll(wheel->used[level])] << FL_TIMER_TICK_SHIFT;
-                break;
-            }
+        for (int level = 0, slot = -1; level < FL_TIMER_LEVELS && slot < 0; level++) {
+            slot = first_used(wheel, level);
+            if (slot >= 0)
+                next = wheel->least[level][slot] << FL_TIMER_TICK_SHIFT;
         }
     }
     store_relaxed(&wheel->next, next); /* own: under the lock; hint to others: they take the lock before they believe it */
@@ -85,10 +94,10 @@ static void publish_next(struct fl_wheel *wheel)
 static void place(struct fl_wheel *wheel, struct fl_timer *timer, int64_t tick)
 {
     int level = level_between(tick, wheel->now_tick), slot = digit(tick, level);
-    uint64_t bit = 1ull << slot;
-    if (!(wheel->used[level] & bit) || tick < wheel->least[level][slot])
+    uint64_t bit = 1ull << slot % 64, *used = &wheel->used[level][slot / 64];
+    if (!(*used & bit) || tick < wheel->least[level][slot])
         wheel->least[level][slot] = tick;
-    wheel->used[level] |= bit;
+    *used |= bit;
     fl_list_append(&wheel->slots[level][slot], &timer->link);
 }
 
@@ -138,7 +147,7 @@ static void take_out(struct fl_wheel *wheel, struct fl_timer *timer)
         return;
     if (head != &wheel->late && head != &wheel->due) {
         size_t slot = (size_t)(head - &wheel->slots[0][0]);
-        wheel->used[slot / FL_TIMER_SLOTS] &= ~(1ull << slot % FL_TIMER_SLOTS);
+        wheel->used[slot / FL_TIMER_SLOTS][slot % FL_TIMER_SLOTS / 64] &= ~(1ull << slot % 64);
     }
     publish_next(wheel);
 }
@@ -169,7 +178,7 @@ bool fl_timer_remove(struct fl_timer *timer)
 static void collect_slot(struct fl_wheel *wheel, int level, int slot)
 {
     fl_list_splice(&wheel->due, &wheel->slots[level][slot]);
-    wheel->used[level] &= ~(1ull << slot);
+    wheel->used[level][slot / 64] &= ~(1ull << slot % 64);
 }
 
 /* Moves now_tick to `tick`, and every slot that begins by then to `due`, in the order of their times. */
@@ -178,13 +187,12 @@ static void collect(struct fl_wheel *wheel, int64_t tick)
     fl_list_splice(&wheel->due, &wheel->late);
     if (tick <= wheel->now_tick)
         return;
-    int top = level_between(tick, wheel->now_tick);
+    int top = level_between(tick, wheel->now_tick), slot;
     for (int level = 0; level < top; level++)
-        while (wheel->used[level])
-            collect_slot(wheel, level, __builtin_ctzll(wheel->used[level]));
-    uint64_t begun = ~0ull >> (SLOT_MASK - digit(tick, top)); /* slots 0 up to that of `tick` itself */
-    while (wheel->used[top] & begun)
-        collect_slot(wheel, top, __builtin_ctzll(wheel->used[top]));
+        while ((slot = first_used(wheel, level)) >= 0)
+            collect_slot(wheel, level, slot);
+    while ((slot = first_used(wheel, top)) >= 0 && slot <= digit(tick, top)) /* those up to that of `tick` itself have begun */
+        collect_slot(wheel, top, slot);
     wheel->now_tick = tick;
 }
 

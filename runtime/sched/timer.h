@@ -8,9 +8,10 @@
 #include "base/lock.h"
 
 #define FL_TIMER_TICK_SHIFT 15 /* a tick is 2^15 ns = 32.8 us */
-#define FL_TIMER_SLOT_BITS 6
+#define FL_TIMER_SLOT_BITS 8
 #define FL_TIMER_SLOTS (1 << FL_TIMER_SLOT_BITS)
-#define FL_TIMER_LEVELS 8
+#define FL_TIMER_LEVELS 6
+#define FL_TIMER_WORDS (FL_TIMER_SLOTS / 64)
 
 enum fl_timer_state { FL_TIMER_IDLE = 0, FL_TIMER_QUEUED = 1, FL_TIMER_FIRING = 2 };
 
@@ -36,7 +37,7 @@ struct fl_wheel {
     struct fl_list late;                            /**< added when their tick had passed; due at the next expire */
     struct fl_list due;                             /**< collected, and being fired one by one by whoever expires */
     _Atomic(uint64_t) expired;                      /**< counter */
-    uint64_t used[FL_TIMER_LEVELS];                 /**< a bit a slot that is not empty */
+    uint64_t used[FL_TIMER_LEVELS][FL_TIMER_WORDS]; /**< a bit a slot that is not empty */
     int64_t least[FL_TIMER_LEVELS][FL_TIMER_SLOTS]; /**< no timer of the slot has an earlier tick; only where `used` has a bit */
     struct fl_list slots[FL_TIMER_LEVELS][FL_TIMER_SLOTS];
 };
