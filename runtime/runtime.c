@@ -10,7 +10,8 @@
  *
  * Invariant: nothing exists before filch_start and nothing after filch_stop: no constructor, no atexit, no signal handler, no global but the
  * registration for membarrier, which the kernel keeps for the process.
- * A forked child has the memory but no workers: every call on a runtime of the parent returns -ECHILD there (a page that the kernel wipes on fork tells). */
+ * A forked child has the memory but no workers: filch_submit, filch_call and filch_stop on a runtime of the parent return -ECHILD there (a page that the kernel wipes on fork tells). */
+#include "base/panic.h"
 #include "io/op.h"
 #include "machine/clock.h"
 #include "machine/futex.h"
@@ -144,7 +145,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task)
+int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t stack_size)
 {
     struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
     if (!w)
@@ -157,6 +158,7 @@ int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task)
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     size_t size = (size_t)1 << (FL_STACK_MIN_SHIFT + runtime->stack_class);
+    size = size > stack_size ? size : stack_size;
     if (size >= (size_t)PTHREAD_STACK_MIN)
         pthread_attr_setstacksize(&attr, size);
     sigset_t all, old;
@@ -274,6 +276,14 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     return start_threads(runtime);
 }
 
+/* What a panic shows besides its line. */
+static void dump_current(void)
+{
+    filch_runtime *runtime = filch_current();
+    if (runtime)
+        filch_dump(runtime, STDERR_FILENO);
+}
+
 int filch_start(const filch_config *config, filch_runtime **ret_runtime)
 {
     filch_config defaults = {0};
@@ -283,6 +293,7 @@ int filch_start(const filch_config *config, filch_runtime **ret_runtime)
     if (r < 0)
         return r;
     fl_barrier_init();
+    store_relaxed(&fl_panic_hook, dump_current); /* own: always the same */
     struct filch_runtime *runtime = aligned_alloc(_Alignof(struct filch_runtime), sizeof *runtime);
     if (!runtime)
         return -ENOMEM;
@@ -318,7 +329,7 @@ static int submit(filch_runtime *runtime, filch_fn *fn, void *arg)
         task->flags = FL_TASK_NEW;
         task->sp = NULL;
         if (runtime->model == FILCH_MODEL_11) {
-            r = fl_thread_spawn(runtime, task);
+            r = fl_thread_spawn(runtime, task, 0);
             if (r < 0)
                 fl_outside_put(runtime, task);
         } else {

@@ -11,7 +11,7 @@ typedef enum filch_guard_kind {
     FILCH_GUARD_NONE = 0,
     FILCH_GUARD_MARKER = 1,   /**< MADV_GUARD_INSTALL, Linux 6.13 or later */
     FILCH_GUARD_MPROTECT = 2, /**< a protected page a stack, up to a quarter of vm.max_map_count */
-    FILCH_GUARD_CANARY = 3,   /**< a pattern at the low end, looked at when the stack is given back */
+    FILCH_GUARD_CANARY = 3,   /**< the lowest page must still be zero when a parked task ends there; else panic */
 } filch_guard_kind;
 
 /** Counters since the start, summed over the workers. They are read while the workers run: each is right, together they may be a moment apart. */

@@ -6,6 +6,7 @@
  *   own:      only the owner writes this; the owner itself may read it relaxed
  *   hint:     a stale value is fine, because ...
  *   counter:  statistics, or a number whose order against other memory does not matter
+ *   init:     before anybody else knows of it, or published by the named edge
  *
  * A model checker compiles these names as they are (C11 atomics on the checker's own memory model); an interleaving
  * explorer may define FL_ATOMIC_HEADER to a header of its own that defines the same names. */

@@ -2,7 +2,8 @@
 /* Files: open, close, read, write and the positioned forms.
  *
  * What would not block is done at once by the plain system call, because a ready page costs one system call there and a parked task and
- * a completion through the ring: openat2(2) with RESOLVE_CACHED, preadv2(2) with RWF_NOWAIT. What says EAGAIN, or is not possible that way,
+ * a completion through the ring: openat2(2) with RESOLVE_CACHED
+ * for what a look at the path says is a file or a directory (opening a FIFO waits for its other end), preadv2(2) with RWF_NOWAIT. What says EAGAIN, or is not possible that way,
  * goes through the ring. Writes go through the ring always: whether one blocks is known only afterwards. So does close(2) of what may linger or
  * flush; a descriptor that was only read from, by its access mode, is closed at once (a close through the ring doubled the cost of a small file).
  *
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -30,6 +32,21 @@ int filch_open(const char *path, int flags, mode_t mode)
     return filch_openat(AT_FDCWD, path, flags, mode);
 }
 
+/* Whether `path` leads to a regular file or a directory without a look at the disk: opening that does not wait for anybody. */
+static bool plain_and_cached(int dir_fd, const char *path, int flags)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC | (unsigned)(flags & (O_NOFOLLOW | O_DIRECTORY)), .resolve = RESOLVE_CACHED};
+    struct stat stat;
+    if (flags & (O_CREAT | O_TRUNC | O_TMPFILE))
+        return false;
+    int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+    if (fd < 0)
+        return false;
+    bool plain = fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode));
+    close(fd);
+    return plain;
+}
+
 int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)
 {
     struct fl_task *task = fl_current();
@@ -38,17 +55,15 @@ int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)
     int code = fl_scope_cancelled(task);
     if (code)
         return code;
-    if (!(flags & (O_CREAT | O_TRUNC | O_TMPFILE))) {
+    if (plain_and_cached(dir_fd, path, flags)) {
         struct open_how how = {.flags = (unsigned)flags | O_LARGEFILE, .resolve = RESOLVE_CACHED};
         long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
         if (fd >= 0)
             return (int)fd;
-        if (errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP || errno == EMFILE || errno == ENFILE ||
-            errno == EFAULT || errno == ENAMETOOLONG)
-            return -errno;
     }
     struct io_uring_sqe sqe;
     io_uring_prep_openat(&sqe, dir_fd, path, flags, mode);
+    sqe.flags |= IOSQE_ASYNC; /* else the kernel would first try it with O_NONBLOCK, which a FIFO takes for an answer */
     return fl_op_run(task, &sqe, true);
 }
 

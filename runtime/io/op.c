@@ -24,6 +24,10 @@
 
 #include <errno.h>
 
+/* What a system call that the kernel's helper thread was interrupted in says to itself (linux/errno.h); it may leak into a completion. */
+#define RESTART_FIRST 512
+#define RESTART_LAST 516
+
 struct op {
     struct fl_ring_op ring_op;
     struct fl_task *task;
@@ -87,7 +91,7 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
     fl_enlist(task);
     for (;;) {
         int r = run_once(task, sqe, cancellable);
-        if (r != -ECANCELED && r != -EINTR)
+        if (r != -ECANCELED && r != -EINTR && !(r <= -RESTART_FIRST && r >= -RESTART_LAST))
             return r;
         int code = fl_scope_cancelled(task);
         if (code)

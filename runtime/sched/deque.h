@@ -2,7 +2,7 @@
 /* The work-stealing deque of Chase and Lev, with the asymmetric fence.
  *
  * An item is three words: function, argument, and whose it is. So a task that is never stolen and never parks needs no descriptor, no free
- * list and no second cache line: the deque is where it lives (docs/decisions/0002-tasks-live-in-the-deque.md).
+ * list and no second cache line: the deque is where it lives (docs/decisions/0001-tasks-live-in-the-deque.md).
  *
  * The owner pushes and pops at the bottom, thieves take at the top. Sources: D. Chase and Y. Lev, "Dynamic circular work-stealing deque",
  * SPAA 2005; N. M. Le, A. Pop, A. Cohen and F. Zappa Nardelli, "Correct and efficient work-stealing for weak memory models", PPoPP 2013.

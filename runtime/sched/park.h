@@ -9,17 +9,17 @@
 enum fl_wake_bit {
     FL_WAKE_ARMED = 1,       /**< it waits, or is about to: may be claimed */
     FL_WAKE_CANCELLABLE = 2, /**< a cancel may claim it too */
-    FL_WAKE_SAVED = 4,       /**< it is off its stack, or a thread: who claims it makes it ready; before that, the switch does */
+    FL_WAKE_SAVED = 4,       /**< it is off its stack: who claims it makes it ready; before that, the switch does */
     FL_WAKE_THREAD = 16,     /**< a kernel thread sleeps on this word: the claim itself wakes it */
     FL_WAKE_CLAIMED = 8,     /**< somebody has claimed it; the result stands in the high bits */
 };
 
-/** Stops the calling task  and runs others until somebody makes it ready. `commit(arg)` is called on the next stack, when the task is wholly
+/** Stops the calling task and runs others until somebody makes it ready. `commit(arg)` is called on the next stack, when the task is wholly
  * off its own. @param why for dumps, a string that lives for ever.
  * @return 0; -ENOMEM: no stack to go on with, nothing happened, commit was not called. Not for FL_TASK_THREAD. */
 int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
 
-/** As fl_park for those that cannot fail: with no memory for a stack it keeps trying. */
+/** As fl_park for those that cannot fail: with no memory for a stack it keeps trying, until `over(arg)` says that there is nothing to wait for any more. */
 void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg));
 
 /** Parks and joins the end of this worker's ready queue. @return false: it could not (no stack), nothing happened. */
@@ -45,7 +45,8 @@ FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
                   FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_THREAD : 0));
 }
 
-/** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and may touch the waiter's memory until then.
+/** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and touches neither
+ * the waiter's memory nor, for an isolated task, the task any more: it may have gone on.
  * @param result what fl_wait returns: 0 or -errno @param cancel claims only what may be cancelled */
 bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved);
 
@@ -67,7 +68,7 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
 }
 
 /** Ends a wait that was armed but need not be waited for: the caller owns the claim, or nobody knew of the wait but those whose claim does not matter.
- * A cancel that has claimed it delivers nothing then, because the task was never saved; a thread's futex is set and ignored. */
+ * A cancel that has claimed it delivers nothing then, because the task was never saved, and a thread does not sleep on the word any more. */
 FL_INLINE void fl_wait_end(struct fl_task *task)
 {
     exchange_acq_rel(&task->wake, 0); /* [wake] pairs with fl_wake_claim */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The task: three words in a deque, then perhaps a descriptor, then perhaps a stack.
  *
- * A spawned task is an item in its worker's deque: function, argument, scope. Nothing else exists of it until somebody runs it. A joiner that runs its
- * own child does so on its own stack, with a descriptor in its own frame; the loop uses one descriptor over and over. Only when a task
+ * A spawned task is an item in its worker's deque: function, argument, scope. Nothing else exists of it until somebody runs it. A joiner runs its
+ * own child as a plain call, on its own stack and under its own descriptor; the loop uses one descriptor over and over. Only when a task
  * parks does the stack it happens to run on become its own, with all the callers below it, and a fresh stack carries the loop on.
  *
  * States, and who may touch the descriptor in each

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The timer wheel: deadlines of a worker's tasks, sorted into 6 levels of 256 slots by the highest base-256 digit in which they differ
- * from now. Adding, removing and firing are O(1); a jump over a year costs as much as one over a tick.
+/* The timer wheel: deadlines of a worker's tasks, in 6 rings of 256 slots. A slot of ring l spans 256^l ticks; a timer is in the finest ring that
+ * reaches as far as it is away. Adding, removing and firing are O(1); a jump over a year costs as much as one over a tick.
  * After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7.
  *
  * Time is counted in ticks of 2^15 ns. tick(when) rounds up and now's tick rounds down, hence nothing fires early, and at most a tick late by
  * the wheel's doing. 6 levels of 8 bits over a 15-bit tick are the 63 bits of a positive int64_t: no deadline is too far.
  *
  * Invariants (under the lock)
- *   1. A timer in slots[l][s] has tick > now_tick; tick and now_tick agree in all digits above l; digit l of tick is s, and greater than now_tick's.
- *      So all of level l come before any of level l + 1, and a level's slots come in order. It stays true while now_tick moves up to any time before
- *      the slot: that is why a timer is found where it was put, and why there is no cascading tick by tick.
+ *   1. A timer in slots[l][s] has tick > now_tick; with d = (tick >> 8 l) - (now_tick >> 8 l), 1 <= d <= 255, and s is the lowest byte of tick >> 8 l. So the
+ *      slots of a ring, from the one after now's on and round, come in order, and none holds two different rounds. It stays true while now_tick moves up
+ *      to any time before the slot begins: that is why a timer is found where it was put, and why there is no cascading tick by tick.
  *   2. used[l] bit s == slots[l][s] is not empty;  least[l][s] <= tick of all in it (a removal leaves it as it is).
  *   3. next <= the time of the first tick to collect; 0 while `late` or `due` hold something; INT64_MAX if nothing is queued.
  *   4. QUEUED: linked in a slot, `late` or `due`. FIRING: in no list; one thread is in fire. IDLE: in no list, the wheel knows nothing of it.
@@ -19,10 +19,9 @@
  *
  *      All but fl_timer_done happen under the lock.
  *
- * Expiry at `now`: with m the highest digit in which now_tick and now's tick differ, all slots below level m and those of level m up to now's digit have
- * begun. They are moved to `due` as whole lists, without a look at their timers. Then `due` is emptied from its head, one timer a turn of the lock: it is
- * fired, or, if it was in the slot of now's own digit and its time is yet to come, placed anew at a lower level, which happens to a timer five times
- * at most. Anybody who expires meanwhile helps.
+ * Expiry at `now`: in each ring the slots after now_tick's up to that of now's tick have begun. They are moved to `due` as whole lists, without a look at their
+ * timers. Then `due` is emptied from its head, one timer a turn of the lock: it is fired, or, if it was in a slot that has begun but not ended and
+ * its time is yet to come, placed anew in a finer ring, which happens to a timer five times at most. Anybody who expires meanwhile helps.
  *
  * Memory ordering
  *   [lock]  base/lock.h: everything in the wheel; the timer's fields travel with it to the thread that fires it.
@@ -36,7 +35,8 @@
  * local list and firing from there (saves a turn of the lock, 2-4 ns a timer, but then the timers behind one whose fire stalls can neither be fired by
  * another worker nor removed); sorting a begun slot within one turn of the lock (10^5 timers with the same far deadline hold up every adder for
  * milliseconds); waking at each cascade (least[] costs 12 KiB and spares a sleeper up to five wake-ups a timer); 64 slots a level
- * (measured with 10^5 timers within a second: each was moved twice instead of once, and a slot of the third level held up its worker for 6 ms). */
+ * (measured with 10^5 timers within a second: each was moved twice instead of once, and a slot of the third level held up its worker for 6 ms);
+ * choosing the ring by the highest digit in which tick and now differ (all 10^5 were moved at once when a digit turned over: 35 ms). */
 #include "sched/timer.h"
 
 #include <string.h>
@@ -60,18 +60,29 @@ static int digit(int64_t tick, int level)
     return (int)(tick >> (level * FL_TIMER_SLOT_BITS)) & SLOT_MASK;
 }
 
-/* The highest level in which two different ticks differ. */
-static int level_between(int64_t a, int64_t b)
+/* The finest ring that reaches from now_tick to `tick`, which is later. */
+static int level_of(const struct fl_wheel *wheel, int64_t tick)
 {
-    return (63 - __builtin_clzll((uint64_t)(a ^ b))) / FL_TIMER_SLOT_BITS;
+    int level = 0;
+    while ((tick >> (level * FL_TIMER_SLOT_BITS)) - (wheel->now_tick >> (level * FL_TIMER_SLOT_BITS)) > SLOT_MASK)
+        level++;
+    return level;
 }
 
-/* The first slot of a level that is not empty, or -1. */
-static int first_used(const struct fl_wheel *wheel, int level)
+/* The first slot of a ring that is not empty, from the one after `from` on and round; or -1. */
+static int first_used(const struct fl_wheel *wheel, int level, int from)
 {
-    for (int word = 0; word < FL_TIMER_WORDS; word++)
-        if (wheel->used[level][word])
-            return word * 64 + __builtin_ctzll(wheel->used[level][word]);
+    int start = (from + 1) & SLOT_MASK;
+    for (int i = 0; i <= FL_TIMER_WORDS; i++) {
+        int word = (start / 64 + i) % FL_TIMER_WORDS;
+        uint64_t bits = wheel->used[level][word];
+        if (i == 0)
+            bits &= ~0ull << start % 64;
+        else if (i == FL_TIMER_WORDS)
+            bits &= ~(~0ull << start % 64);
+        if (bits)
+            return word * 64 + __builtin_ctzll(bits);
+    }
     return -1;
 }
 
@@ -81,9 +92,9 @@ static void publish_next(struct fl_wheel *wheel)
     if (!fl_list_empty(&wheel->late) || !fl_list_empty(&wheel->due)) {
         next = 0;
     } else {
-        for (int level = 0, slot = -1; level < FL_TIMER_LEVELS && slot < 0; level++) {
-            slot = first_used(wheel, level);
-            if (slot >= 0)
+        for (int level = 0; level < FL_TIMER_LEVELS; level++) {
+            int slot = first_used(wheel, level, digit(wheel->now_tick, level));
+            if (slot >= 0 && wheel->least[level][slot] << FL_TIMER_TICK_SHIFT < next)
                 next = wheel->least[level][slot] << FL_TIMER_TICK_SHIFT;
         }
     }
@@ -93,7 +104,7 @@ static void publish_next(struct fl_wheel *wheel)
 /* Links a timer that is neither in a list nor due. */
 static void place(struct fl_wheel *wheel, struct fl_timer *timer, int64_t tick)
 {
-    int level = level_between(tick, wheel->now_tick), slot = digit(tick, level);
+    int level = level_of(wheel, tick), slot = digit(tick, level);
     uint64_t bit = 1ull << slot % 64, *used = &wheel->used[level][slot / 64];
     if (!(*used & bit) || tick < wheel->least[level][slot])
         wheel->least[level][slot] = tick;
@@ -187,12 +198,12 @@ static void collect(struct fl_wheel *wheel, int64_t tick)
     fl_list_splice(&wheel->due, &wheel->late);
     if (tick <= wheel->now_tick)
         return;
-    int top = level_between(tick, wheel->now_tick), slot;
-    for (int level = 0; level < top; level++)
-        while ((slot = first_used(wheel, level)) >= 0)
+    for (int level = 0; level < FL_TIMER_LEVELS; level++) {
+        int64_t from = wheel->now_tick >> (level * FL_TIMER_SLOT_BITS), to = tick >> (level * FL_TIMER_SLOT_BITS);
+        int slot;
+        while ((slot = first_used(wheel, level, (int)(from & SLOT_MASK))) >= 0 && ((slot - from) & SLOT_MASK) <= to - from)
             collect_slot(wheel, level, slot);
-    while ((slot = first_used(wheel, top)) >= 0 && slot <= digit(tick, top)) /* those up to that of `tick` itself have begun */
-        collect_slot(wheel, top, slot);
+    }
     wheel->now_tick = tick;
 }
 

@@ -28,6 +28,8 @@
 #include "sched/join.h"
 #include "sched/park.h"
 
+#include <filch/debug.h>
+
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -71,13 +73,15 @@ void fl_make_ready(struct fl_task *task)
 {
     if (unlikely(task->flags & FL_TASK_THREAD)) {
         _Atomic(uint32_t) *futex = &task->futex;
-        store_release(futex, 1); /* [futex] pairs with thread_wait; the task may be gone from here on */
+        store_release(futex, 1); /* [futex] pairs with fl_park_thread; the task may be gone from here on */
         fl_futex_wake(futex, 1);
         return;
     }
     struct fl_worker *w = fl_self();
     struct filch_runtime *runtime = task->runtime;
     if (likely(w->hot.kind_ == FL_KIND_WORKER && w->runtime == runtime)) {
+        __builtin_prefetch(task->sp); /* it is resumed soon, and has perhaps not been touched for long */
+        __builtin_prefetch((char *)task->sp + FL_LINE);
         if (unlikely(!fl_ready_push(&w->ready, task)))
             fl_inject_push(&runtime->inject, task);
         if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < 2)
@@ -153,6 +157,9 @@ static FL_NORETURN FL_NOINLINE void resume(struct fl_worker *w, struct fl_task *
 {
     void *sp = task->sp, *left;
     fl_worker_prefetch(w);
+    fl_panic_if(w->stack->guard == FILCH_GUARD_CANARY && !fl_stack_intact(w->stack),
+                "a task has overflowed its stack of %zu bytes (no guard pages here: see filch_stats)",
+                (size_t)1 << (FL_STACK_MIN_SHIFT + w->stack->cls));
     fl_stack_put(&w->stacks, w->stack);
     fl_worker_set_task(w, task);
     w->stack = task->stack;

@@ -190,9 +190,6 @@ FL_INLINE void fl_notify(struct filch_runtime *runtime)
         fl_wake_one(runtime);
 }
 
-/** Takes the next task for this worker without sleeping: NULL if none is at hand. For park and yield. */
-struct fl_task *fl_worker_next_ready(struct fl_worker *w);
-
 /** Looks at the ring, the timers, and whose turn it is; resets the budget. @return a task that must go first, or NULL. */
 FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
 

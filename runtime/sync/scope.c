@@ -380,7 +380,7 @@ static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_
     task->flags = FL_TASK_NEW;
     task->sp = NULL;
     if (thread) {
-        if ((error = fl_thread_spawn(w->runtime, task)) < 0)
+        if ((error = fl_thread_spawn(w->runtime, task, options->stack_size)) < 0)
             fl_outside_put(w->runtime, task);
         return error;
     }
@@ -426,7 +426,8 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
         return error;
     }
     if (w->hot.kind_ != FL_KIND_WORKER) {
-        scope->bottom_ = -1; /* no deque ends there: filch_join comes to the slow path */
+        if (mine)
+            scope->bottom_ = -1; /* no deque ends there: filch_join comes to the slow path */
         return 0;
     }
     if (mine) {
