@@ -67,10 +67,7 @@ fl_context_switch:
         popq    %rbp
         .cfi_adjust_cfa_offset -8
         .cfi_restore rbp
-        popq    %rcx
-        .cfi_adjust_cfa_offset -8
-        .cfi_register rip, rcx
-        jmp     *%rcx
+        ret                             /* context.h says why not pop and jmp */
         .cfi_endproc
         .cfi_startproc
         .cfi_def_cfa rsp, 64

@@ -39,14 +39,15 @@
 #include <unistd.h>
 
 #define BUDGET_MAX 256
-#define LOOK_EVERY 50000      /* ns between looks round, roughly */
-#define TURNS_MAX 256         /* ready tasks that go before the deque after a look round */
-#define NAP_MIN 20000         /* ns */
-#define NAP_MAX 500000        /* ns */
-#define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
-#define TOGETHER 90000        /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
-#define LINGER 2000000        /* ns */
-#define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
+#define LOOK_EVERY 50000 /* ns between looks round, roughly */
+#define TURNS_MAX 256    /* ready tasks that go before the deque after a look round */
+#define NAP_MIN 20000    /* ns */
+#define NAP_MAX 500000   /* ns */
+#define FEW 16           /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
+#define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
+#define TOGETHER 90000   /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
+#define LINGER 2000000   /* ns */
+#define OVERDUE 50000    /* ns that an awake worker's timer may be late before others fire it */
 #define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
 #define TRIM_KEEP 64          /* stacks a class that keep it */
 
@@ -84,7 +85,7 @@ void fl_make_ready(struct fl_task *task)
         __builtin_prefetch((char *)task->sp + FL_LINE);
         if (unlikely(!fl_ready_push(&w->ready, task)))
             fl_inject_push(&runtime->inject, task);
-        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < 2)
+        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < FEW)
             return; /* the loop will run it itself, next */
         fl_notify(runtime);
         return;
