@@ -38,8 +38,9 @@ struct filch_deque_ {
     int64_t limit_;                /* the owner's: a push at this index needs room to be made first; INT64_MIN: no deque at all */
     struct filch_buffer_ *buffer_; /* atomic: the owner writes it */
     uint32_t fenced_;              /* the owner must use a real fence: membarrier(2) is missing */
-    uint32_t unused_[25];
-    int64_t top_; /* atomic: thieves and owner count it up */
+    uint32_t unused_[23];
+    int64_t mask_; /* the owner's: that of buffer_, a load nearer */
+    int64_t top_;  /* atomic: thieves and owner count it up */
     uintptr_t unused2_[15];
 };
 
@@ -93,6 +94,13 @@ static inline struct filch_slot_ *filch_slot_at_(struct filch_buffer_ *buffer, i
     return (struct filch_slot_ *)(buffer + 1) + (index & buffer->mask_);
 }
 
+/* The same for the owner, in the present buffer. */
+static inline struct filch_slot_ *filch_slot_own_(const struct filch_deque_ *d, int64_t index)
+{
+    struct filch_buffer_ *buffer = __atomic_load_n(&d->buffer_, __ATOMIC_RELAXED); /* own: only the owner replaces it */
+    return (struct filch_slot_ *)(buffer + 1) + (index & d->mask_);
+}
+
 /* Whether bottom is `guess`, in a way the compiler learns nothing from. A right guess takes the load of bottom off the critical path: push and pop otherwise
  * form a chain through memory, a store-to-load forwarding each, which no reordering hides. */
 static inline bool filch_deque_guessed_(const struct filch_deque_ *d, int64_t guess)
@@ -115,11 +123,11 @@ static inline bool filch_deque_tight_(const struct filch_deque_ *d)
 /* Puts an item at index b, which is bottom. There is room. Returns bottom as it is now. */
 static inline int64_t filch_deque_put_at_(struct filch_deque_ *d, int64_t b, uintptr_t fn, uintptr_t arg, uintptr_t whose)
 {
-    struct filch_slot_ *slot = filch_slot_at_(__atomic_load_n(&d->buffer_, __ATOMIC_RELAXED), b); /* own: only the owner replaces it */
-    __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);                                           /* [publish] by the store of bottom */
-    __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);                                         /* [publish] by the store of bottom */
-    __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED);                                     /* [publish] by the store of bottom */
-    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELEASE);                                       /* [publish] pairs with fl_deque_steal */
+    struct filch_slot_ *slot = filch_slot_own_(d, b);
+    __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);       /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);     /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED); /* [publish] by the store of bottom */
+    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELEASE);   /* [publish] pairs with fl_deque_steal */
     return b + 1;
 }
 
@@ -147,8 +155,7 @@ static inline bool filch_deque_take_back_(struct filch_deque_ *d, int64_t guess,
 {
     if (FILCH_UNLIKELY_(!filch_deque_guessed_(d, guess)))
         return false;
-    struct filch_slot_ *slot =
-        filch_slot_at_(__atomic_load_n(&d->buffer_, __ATOMIC_RELAXED), guess - 1); /* own: only the owner replaces it */
+    struct filch_slot_ *slot = filch_slot_own_(d, guess - 1);
     return FILCH_LIKELY_(__atomic_load_n(&slot->whose_, __ATOMIC_RELAXED) == whose) &&
            filch_deque_claim_(d, guess - 1); /* own: only the owner writes slots */
 }

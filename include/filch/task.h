@@ -136,7 +136,7 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
         int64_t bottom = scope->bottom_;
         if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, bottom, (uintptr_t)scope)))
             return filch_join_slow_(scope);
-        struct filch_slot_ *slot = filch_slot_at_(w->deque_.buffer_, bottom - 1);
+        struct filch_slot_ *slot = filch_slot_own_(&w->deque_, bottom - 1);
         scope->bottom_ = bottom - 1;
         scope->mine_--;
         int result = ((filch_fn *)slot->fn_)((void *)slot->arg_);
@@ -215,7 +215,7 @@ static inline FILCH_PARKS int filch_meet(filch_frame *frame)
     struct filch_worker_ *w = filch_self_();
     if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, frame->bottom_, (uintptr_t)frame | 1)))
         return filch_meet_slow_(frame);
-    struct filch_slot_ *slot = filch_slot_at_(w->deque_.buffer_, frame->bottom_ - 1);
+    struct filch_slot_ *slot = filch_slot_own_(&w->deque_, frame->bottom_ - 1);
     return ((filch_fn *)slot->fn_)((void *)slot->arg_);
 }
 

@@ -92,6 +92,7 @@ FL_INLINE bool fl_deque_init(struct filch_deque_ *d)
     store_relaxed(FL_DEQUE_TOP(d), 0);         /* init: no thief yet */
     store_relaxed(FL_DEQUE_BUFFER(d), buffer); /* init: no thief yet */
     d->limit_ = FL_DEQUE_FIRST_CAPACITY;
+    d->mask_ = buffer->mask_;
     return true;
 }
 
@@ -138,6 +139,7 @@ FL_SLOW bool fl_deque_room(struct filch_deque_ *d)
     }
     store_release(FL_DEQUE_BUFFER(d), wide); /* [buffer] pairs with fl_deque_steal */
     d->limit_ = t + 2 * capacity;
+    d->mask_ = wide->mask_;
     return true;
 }
 
