@@ -89,8 +89,8 @@ static void play(uint64_t *state)
 {
     memset(taken, 0, sizeof taken);
     fl_panic_if(!fl_deque_init(&deque), "out of memory");
-    deque.fenced_ = !fl_barrier_asymmetric;
-    store_relaxed(&over, false); /* init: no thief yet */
+    deque.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: before any thread */
+    store_relaxed(&over, false);                           /* init: no thief yet */
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++)
         pthread_create(&threads[i], NULL, steal, NULL);

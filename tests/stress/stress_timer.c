@@ -110,7 +110,8 @@ int main(int argc, char **argv)
 
     uint64_t expired = 0;
     for (int i = 0; i < WHEELS; i++) {
-        fl_panic_if(wheels[i].count != 0, "%llu timers are left", (unsigned long long)wheels[i].count);
+        unsigned long long left = load_relaxed(&wheels[i].count); /* counter */
+        fl_panic_if(left != 0, "%llu timers are left", left);
         expired += load_relaxed(&wheels[i].expired); /* counter */
     }
     fl_panic_if(load_relaxed(&fired) != expired, "fired and expired differ");                                      /* counter */
