@@ -193,7 +193,8 @@ FILCH_API int filch_meet_slow_(filch_frame *frame);
  * brackets. About half the cost of a scope: it pays where a task is a few nanoseconds and the fork is fixed. The call has no
  * name and no scope of its own, and its failure cancels nobody.
  * @param frame in the caller's frame, lent until filch_meet returns
- * @return 0; -ENOMEM when nothing can be offered: filch_meet will run it. Never needs to be checked. Context: task, never parks. */
+ * @return 0; -ENOMEM when nothing can be offered. Never needs to be checked: what was not offered (also in FILCH_MODEL_11) or not taken
+ * filch_meet runs, so nothing before it may wait for the call. Context: task, never parks. */
 static inline int filch_fork(filch_frame *frame, filch_fn *fn, void *arg)
 {
     struct filch_worker_ *w = filch_self_();

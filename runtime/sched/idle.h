@@ -100,6 +100,13 @@ FL_INLINE void fl_idle_search(struct fl_idle *idle)
     add_seq_cst(&idle->word, FL_SEARCHING); /* [last] */
 }
 
+/** A searcher that found nothing waits for a moment (a tenth of a millisecond or so) in which it counts as busy, then calls fl_idle_search. Whoever wakes
+ * nobody because of its earlier search is answered by the next one. */
+FL_INLINE void fl_idle_pause(struct fl_idle *idle)
+{
+    add_seq_cst(&idle->word, -FL_SEARCHING); /* [last] */
+}
+
 /** A searcher has found work. @return whether it must wake the next one: nobody else searches or keeps the watch. */
 FL_INLINE bool fl_idle_found(struct fl_idle *idle)
 {

@@ -114,6 +114,11 @@ int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *wh
 {
     struct fl_task *task = fl_worker_task(w), *to;
     struct fl_stack *fresh;
+    if (fl_worker_due(w)) { /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
+        struct fl_task *first = fl_worker_look_round(w);
+        if (first)
+            append(w, first);
+    }
     if (unlikely(!choose(w, &to, &fresh)))
         return -ENOMEM;
     w->commit = commit;

@@ -46,6 +46,7 @@
 #define FEW 16           /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
 #define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
 #define TOGETHER 90000   /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
+#define PAUSE 150000     /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
 #define LINGER 2000000   /* ns */
 #define OVERDUE 50000    /* ns that an awake worker's timer may be late before others fire it */
 #define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
@@ -282,6 +283,12 @@ static bool others_were_active(struct fl_worker *w)
     return active;
 }
 
+/* With many timers on the wheel: a little longer, so that several are due when it is over. */
+static int64_t together(struct fl_worker *w, int64_t timer)
+{
+    return timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS ? TOGETHER : timer; /* hint: how many, roughly */
+}
+
 /* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
 static void nap(struct fl_worker *w, int64_t now)
 {
@@ -304,8 +311,7 @@ static void sleep_(struct fl_worker *w)
             int64_t timer =
                 until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
             int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
-            if (timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS) /* hint: how many, roughly */
-                timer = TOGETHER;
+            timer = together(w, timer);
             fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
             now = fl_clock();
             if (linger && now - began >= LINGER)
@@ -359,7 +365,15 @@ static FL_NOINLINE struct fl_task *search(struct fl_worker *w)
         if (task)
             break;
         rest = false;
-        uint64_t word = load_relaxed(&idle->word); /* hint: decides between two ways to wait, both right */
+        uint64_t word = load_relaxed(&idle->word);                /* hint: decides between two ways to wait, both right */
+        int64_t timer = until(now, load_relaxed(&w->wheel.next)); /* hint: its own; an earlier one that others add waits as long at most */
+        if (timer <= PAUSE) {
+            fl_idle_pause(idle);
+            if (timer > 0)
+                fl_ring_sleep(&w->ring, together(w, timer));
+            fl_idle_search(idle);
+            continue;
+        }
         unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
         if (quiet < runtime->count && fl_idle_nap(idle))
             nap(w, now);

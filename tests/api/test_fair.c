@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* The laws of taking turns: no task keeps another from running for ever by being busy with the scheduler, and a task that keeps its worker stalls only
+ * itself.
+ *
+ * Each law has tasks that would go on for ever unless somebody else gets a turn, and gives up after ten seconds: what is checked is that the turn comes at all, not
+ * when. What is not tested here: how long a turn takes (filch-bench yield, timers, pingpong). */
+#include "api.h"
+
+#include <time.h>
+
+/* Long enough for any machine; a law that needs so long is broken. */
+static bool patient(int64_t start)
+{
+    return filch_now() - start < FILCH_SEC(10);
+}
+
+/* ---- yielders ---- */
+
+static atomic_int goal, reached;
+
+static void set_goal(int tasks)
+{
+    atomic_store(&reached, 0);
+    atomic_store(&goal, tasks);
+}
+
+static bool over(void)
+{
+    return atomic_load(&reached) >= atomic_load(&goal);
+}
+
+static int reach(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&reached, 1);
+    return 0;
+}
+
+static int yield_until_over(void *arg)
+{
+    (void)arg;
+    for (int64_t start = filch_now(); !over(); filch_yield())
+        must(patient(start));
+    return 0;
+}
+
+static int yielders_and_unstarted(void *arg)
+{
+    set_goal(1000);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, yield_until_over, arg) == 0);
+    must(filch_spawn(&s, yield_until_over, arg) == 0);
+    for (int i = 0; i < 1000; i++)
+        must(filch_spawn(&s, reach, arg) == 0);
+    must(filch_spawn(&s, yield_until_over, arg) == 0);
+    return filch_join(&s);
+}
+
+Test(fair, yielders_do_not_starve_a_thousand_unstarted_tasks)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, yielders_and_unstarted, NULL) == 0);
+}
+
+/* Yields to be dispatched at all: it was made ready, never spawned anew. */
+static int reach_after_yields(void *arg)
+{
+    for (int i = 0; i < 10; i++)
+        filch_yield();
+    return reach(arg);
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int flood_until_over(void *arg)
+{
+    (void)arg;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        FILCH_SCOPE(s);
+        for (int i = 0; i < 3000; i++)
+            must(filch_spawn(&s, do_nothing, arg) == 0);
+        must(filch_join(&s) == 0);
+    }
+    return 0;
+}
+
+/* ---- a pair that wakes each other ---- */
+
+struct pair {
+    filch_event ping, pong;
+};
+
+static int ping(void *arg)
+{
+    struct pair *pair = arg;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        filch_event_set(&pair->ping);
+        must(filch_event_wait(&pair->pong) == 0);
+        filch_event_reset(&pair->pong);
+    }
+    filch_event_set(&pair->ping);
+    return 0;
+}
+
+static int pong(void *arg)
+{
+    struct pair *pair = arg;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        must(filch_event_wait(&pair->ping) == 0);
+        filch_event_reset(&pair->ping);
+        filch_event_set(&pair->pong);
+    }
+    filch_event_set(&pair->pong);
+    return 0;
+}
+
+static int nap_once(void *arg)
+{
+    must(filch_sleep(FILCH_MSEC(1)) == 0);
+    return reach(arg);
+}
+
+static int pair_and_others(void *arg)
+{
+    struct pair pair = {0};
+    set_goal(3);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, ping, &pair) == 0);
+    must(filch_spawn(&s, pong, &pair) == 0);
+    must(filch_spawn(&s, reach, arg) == 0);
+    must(filch_spawn(&s, reach_after_yields, arg) == 0);
+    must(filch_spawn(&s, nap_once, arg) == 0);
+    return filch_join(&s);
+}
+
+Test(fair, a_pair_that_wakes_each_other_does_not_starve_a_third)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, pair_and_others, NULL) == 0);
+}
+
+/* ---- floods ---- */
+
+static int read_byte(void *arg)
+{
+    char byte;
+    must(filch_read(*(int *)arg, &byte, 1) == 1);
+    return reach(NULL);
+}
+
+static void *write_later(void *arg)
+{
+    usleep(2000);
+    must(write(*(int *)arg, "x", 1) == 1);
+    return NULL;
+}
+
+static int flood_and_others(void *arg)
+{
+    int ends[2];
+    must(pipe(ends) == 0);
+    set_goal(3);
+    {
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, nap_once, arg) == 0);
+        must(filch_spawn(&s, read_byte, &ends[0]) == 0);
+        must(filch_spawn(&s, reach_after_yields, arg) == 0);
+        filch_yield();
+        pthread_t thread = thread_start(write_later, &ends[1]);
+        must(flood_until_over(arg) == 0);
+        must(filch_join(&s) == 0);
+        thread_join(thread);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+Test(fair, a_flood_of_spawns_does_not_starve_a_sleeper_a_reader_or_a_yielder)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, flood_and_others, NULL) == 0);
+}
+
+static int recurse(void *arg)
+{
+    int depth = *(int *)arg, below = depth - 1;
+    if (depth == 0)
+        return 0;
+    filch_frame frame;
+    filch_fork(&frame, recurse, &below);
+    int other = below;
+    must(recurse(&other) == 0);
+    return filch_meet(&frame);
+}
+
+static int recurse_until_over(void *arg)
+{
+    (void)arg;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        int depth = 10;
+        must(recurse(&depth) == 0);
+    }
+    return 0;
+}
+
+static int forks_and_others(void *arg)
+{
+    set_goal(3);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, nap_once, arg) == 0);
+    must(filch_spawn(&s, reach_after_yields, arg) == 0);
+    must(filch_spawn(&s, reach, arg) == 0);
+    filch_yield(); /* they have begun: what is older and has not may wait for its parent's join */
+    must(filch_spawn(&s, recurse_until_over, arg) == 0);
+    must(filch_spawn(&s, recurse_until_over, arg) == 0);
+    return filch_join(&s);
+}
+
+Test(fair, a_flood_of_in_frame_forks_does_not_starve_the_others)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, forks_and_others, NULL) == 0);
+}
+
+static void *submit_later(void *arg)
+{
+    usleep(2000);
+    for (int i = 0; i < 10; i++)
+        must(filch_submit(arg, reach, NULL) == 0);
+    return NULL;
+}
+
+Test(fair, yielders_do_not_starve_what_is_submitted)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_runtime *runtime;
+        must(filch_start(config, &runtime) == 0);
+        set_goal(10);
+        pthread_t thread = thread_start(submit_later, runtime);
+        must(filch_submit(runtime, yield_until_over, NULL) == 0);
+        must(filch_call(runtime, yield_until_over, NULL) == 0);
+        thread_join(thread);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+    }
+}
+
+/* ---- sleep ---- */
+
+static int sleep_some(void *arg)
+{
+    static const int64_t lengths[] = {0, 1, 1000, 33000, 100000, 1000000, 3456789};
+    (void)arg;
+    must(filch_sleep(-1) == 0 && filch_sleep_until(1) == 0);
+    for (size_t i = 0; i < LENGTH(lengths); i++) {
+        int64_t deadline = filch_after(lengths[i]);
+        must(filch_sleep(lengths[i]) == 0);
+        must(filch_now() >= deadline);
+        deadline = filch_after(lengths[i]);
+        must(filch_sleep_until(deadline) == 0);
+        must(filch_now() >= deadline);
+    }
+    return 0;
+}
+
+static int many_sleep_some(void *arg)
+{
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 50; i++)
+        must(filch_spawn(&s, sleep_some, arg) == 0);
+    return filch_join(&s);
+}
+
+Test(fair, no_sleep_ends_early)
+{
+    must(sleep_some(NULL) == 0);
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, many_sleep_some, NULL) == 0);
+}
+
+/* ---- tasks that keep their worker ---- */
+
+enum { SLEEPERS = 50, NAPS = 5 };
+
+static atomic_bool stalled;
+
+/* Naps until it has done so a few times while somebody kept his worker. */
+static int nap_while_stalled(void *arg)
+{
+    int64_t start = filch_now();
+    for (int naps = 0; naps < NAPS; naps += atomic_load(&stalled)) {
+        must(patient(start));
+        must(filch_sleep(FILCH_MSEC(1)) == 0);
+    }
+    return reach(arg);
+}
+
+static int64_t thread_cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int burn(void *arg)
+{
+    (void)arg;
+    atomic_store(&stalled, true);
+    for (int64_t start = thread_cpu(); !over() || thread_cpu() - start < FILCH_MSEC(200);)
+        ;
+    return 0;
+}
+
+static int sit_in_read(void *arg)
+{
+    char byte;
+    atomic_store(&stalled, true);
+    must(read(*(int *)arg, &byte, 1) == 1);
+    must(over());
+    return 0;
+}
+
+struct stall {
+    filch_fn *fn;
+    void *arg;
+};
+
+static int sleepers_and_stall(void *arg)
+{
+    struct stall *stall = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < SLEEPERS; i++)
+        must(filch_spawn(&s, nap_while_stalled, NULL) == 0);
+    filch_yield();
+    must(filch_spawn(&s, stall->fn, stall->arg) == 0);
+    return filch_join(&s);
+}
+
+static void *write_when_over(void *arg)
+{
+    await_count(&reached, SLEEPERS);
+    must(write(*(int *)arg, "x", 1) == 1);
+    return NULL;
+}
+
+Test(fair, a_task_that_computes_leaves_the_others_going_on_the_other_worker)
+{
+    struct stall stall = {burn, NULL};
+    set_goal(SLEEPERS);
+    must(filch_run(&(filch_config){.workers = 2}, sleepers_and_stall, &stall) == 0);
+}
+
+Test(fair, a_task_that_sits_in_a_system_call_leaves_the_others_going_on_the_other_worker)
+{
+    int ends[2];
+    must(pipe(ends) == 0);
+    struct stall stall = {sit_in_read, &ends[0]};
+    set_goal(SLEEPERS);
+    pthread_t thread = thread_start(write_when_over, &ends[1]);
+    must(filch_run(&(filch_config){.workers = 2}, sleepers_and_stall, &stall) == 0);
+    thread_join(thread);
+}
