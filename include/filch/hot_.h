@@ -139,8 +139,9 @@ static inline int64_t filch_deque_put_(struct filch_deque_ *d, uintptr_t fn, uin
 /* Claims index b = bottom - 1 for the owner. Returns whether it was still there. */
 static inline bool filch_deque_claim_(struct filch_deque_ *d, int64_t b)
 {
-    __atomic_store_n(&d->bottom_, b, __ATOMIC_RELAXED);      /* [fence] the barrier below orders it before the read of top */
-    filch_barrier_(d);                                       /* [fence] pairs with fl_deque_steal */
+    __atomic_store_n(&d->bottom_, b,
+                     __ATOMIC_RELEASE); /* [publish] of what lies below; [fence] the barrier below orders it before the read of top */
+    filch_barrier_(d);                  /* [fence] pairs with fl_deque_steal */
     int64_t t = __atomic_load_n(&d->top_, __ATOMIC_RELAXED); /* [fence] the read behind the barrier */
     if (FILCH_LIKELY_(t < b))
         return true;

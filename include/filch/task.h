@@ -76,7 +76,7 @@ static inline void filch_scope_enter_(filch_scope *scope)
 
 static inline void filch_scope_leave_(filch_scope *scope)
 {
-    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_RELAXED); /* hint: the slow part looks again */
+    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_ACQUIRE); /* [told] pairs with fl_join_told; first of all */
     uint32_t state = __atomic_load_n(&scope->state_, __ATOMIC_RELAXED);  /* hint: as above */
     if (FILCH_UNLIKELY_((scope->mine_ | others | state) != 0))
         filch_scope_leave_slow_(scope);
@@ -144,7 +144,7 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
             filch_child_failed_(scope, result);
         w = filch_self_();
     }
-    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_RELAXED);  /* hint: the slow part looks again */
+    int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_ACQUIRE);  /* [told] pairs with fl_join_told; first of all */
     uint32_t state = __atomic_load_n(&scope->state_, __ATOMIC_RELAXED);   /* hint: as above */
     int32_t failure = __atomic_load_n(&scope->result_, __ATOMIC_RELAXED); /* hint: as above */
     if (FILCH_LIKELY_((scope->mine_ | others | (int64_t)(state | (uint32_t)failure)) == 0))

@@ -21,7 +21,9 @@
  *   1. word = searching + 2^16 sleeping + 2^32 napping + 2^48 lingering. Every idle worker is counted in exactly one of the first three; who lingers
  *      is counted in sleeping too; napping <= 1, lingering <= 1.
  *   2. A worker's `state` leaves FL_ASLEEP once a sleep, by the compare-and-swap of one waker or of the sleeper itself; who wins
- *      moves it from sleeping to searching in the word. So a wake-up is never spent on two, nor on nobody.
+ *      moves it from sleeping to searching in the word. So a wake-up is never spent on two, nor on nobody. Only then does the state become
+ *      FL_AWAKE, and only then does the sleeper go on: whoever searches is counted as searching. (If it went on at once, its fl_idle_found could come before
+ *      the waker's addition, take `searching` below zero, and nobody would be woken for what is left.)
  *   3. Work that was pushed is seen by a searcher or napper that looks after the push, or its producer wakes a sleeper.
  *
  * Memory ordering
@@ -29,7 +31,8 @@
  *            One of them sees the other.
  *   [state]  the waker's swap of state releases, the sleeper's read acquires: what the waker did before is visible to the woken.
  *   [last]   a searcher that found work leaves `searching` by an atomic subtraction, and who brings it to zero wakes a sleeper without looking at
- *            queues: a producer that skipped its wake-up because of this searcher is answered by this one.
+ *            queues: a producer that skipped its wake-up because of this searcher is answered by this one. The subtraction and the look at the states behind
+ *            it are seq_cst: a sleeper that is counted but cannot be claimed yet will look after that producer's push.
  *   The word's other operations are read-modify-writes and need no order of their own. */
 #ifndef FL_SCHED_IDLE_H
 #define FL_SCHED_IDLE_H
@@ -37,6 +40,7 @@
 #include "base/atomic.h"
 #include "base/attr.h"
 #include "base/barrier.h"
+#include "base/lock.h"
 
 #define FL_SEARCHING ((uint64_t)1)
 #define FL_SLEEPING ((uint64_t)1 << 16)
@@ -63,7 +67,8 @@ FL_INLINE unsigned fl_idle_lingering(uint64_t word)
     return (unsigned)(word >> 48);
 }
 
-enum fl_sleep_state { FL_AWAKE = 0, FL_ASLEEP = 1, FL_LINGER = 2 };
+/** Claimed: somebody has won its wake-up and is about to count it as searching. */
+enum fl_sleep_state { FL_AWAKE = 0, FL_ASLEEP = 1, FL_LINGER = 2, FL_CLAIMED = 3 };
 
 /** One worker's part. */
 struct fl_sleeper {
@@ -86,11 +91,13 @@ FL_INLINE bool fl_idle_wanted(struct fl_idle *idle)
 /** Claims the wake-up of a sleeper: true once only a sleep; the caller must then see to it that the worker's sleep in the kernel ends. */
 FL_INLINE bool fl_idle_claim(struct fl_idle *idle, struct fl_sleeper *sleeper)
 {
-    uint32_t state = load_relaxed(&sleeper->state);                           /* hint: the swap decides */
-    if (state == FL_AWAKE || !cas_acq_rel(&sleeper->state, &state, FL_AWAKE)) /* [state] pairs with fl_idle_still */
+    uint32_t state = load_seq_cst(&sleeper->state); /* [doze] [last] behind what fl_idle_wanted or fl_idle_found has read */
+    if (state == FL_AWAKE || state == FL_CLAIMED ||
+        !cas_acq_rel(&sleeper->state, &state, FL_CLAIMED)) /* [state] pairs with fl_idle_still */
         return false;
     /* [last] the woken one searches; nobody else needs to be woken meanwhile */
     add_seq_cst(&idle->word, FL_SEARCHING - FL_SLEEPING - (state == FL_LINGER ? FL_LINGERING : 0));
+    store_release(&sleeper->state, FL_AWAKE); /* [state] pairs with fl_idle_undo */
     return true;
 }
 
@@ -111,7 +118,7 @@ FL_INLINE void fl_idle_pause(struct fl_idle *idle)
 FL_INLINE bool fl_idle_found(struct fl_idle *idle)
 {
     uint64_t word =
-        sub_acq_rel(&idle->word, FL_SEARCHING) - FL_SEARCHING; /* [last] pairs with fl_idle_wanted of a producer that saw it search */
+        add_seq_cst(&idle->word, -FL_SEARCHING) - FL_SEARCHING; /* [last] pairs with fl_idle_wanted of a producer that saw it search */
     return (word & (0xffff * FL_SEARCHING)) == 0 && word < FL_NAPPING && word != 0;
 }
 
@@ -150,13 +157,18 @@ FL_INLINE bool fl_idle_doze(struct fl_idle *idle, struct fl_sleeper *sleeper, bo
  * @return false: a waker was quicker. */
 FL_INLINE bool fl_idle_undo(struct fl_idle *idle, struct fl_sleeper *sleeper)
 {
-    return fl_idle_claim(idle, sleeper);
+    if (fl_idle_claim(idle, sleeper))
+        return true;
+    for (unsigned turn = 0; load_acquire(&sleeper->state) != FL_AWAKE;) /* [state] pairs with fl_idle_claim: a moment */
+        turn = fl_lock_pause(turn);
+    return false;
 }
 
 /** Whether nobody has woken the sleeper yet. */
 FL_INLINE bool fl_idle_still(struct fl_sleeper *sleeper)
 {
-    return load_acquire(&sleeper->state) != FL_AWAKE; /* [state] pairs with fl_idle_claim */
+    uint32_t state = load_acquire(&sleeper->state); /* [state] pairs with fl_idle_claim */
+    return state == FL_ASLEEP || state == FL_LINGER;
 }
 
 #endif

@@ -6,10 +6,7 @@
  *
  * The race of parking: a waker may be there before the task is off its stack. So nothing that lets others resume the task happens before
  * the switch; it happens after it, on the next stack (fl_after_switch): the commit. For waits that several may end (an object, a timer, a cancel) the
- * commit is one bit in the task's wake word:
- *
- *      0 --arm--> ARMED --commit--> ARMED|SAVED --claim--> CLAIMED      the claimer makes the task ready
- *                   \--claim--> CLAIMED --commit fails-->               the switch makes the task ready
+ * commit is one bit in the task's wake word (sched/wake.h).
  *
  * Invariants
  *   1. A wait is claimed at most once; exactly one of claimer and switch makes the task ready.
@@ -18,9 +15,7 @@
  *   3. Whoever is told of a wait takes itself out before the wait's memory dies: objects under their own lock, timers by fl_timer_remove.
  *   4. errno survives; nothing that lives on the worker is kept across the switch: the worker is read again after it.
  *
- * Memory ordering
- *   [wake]  the claim (acq_rel) and the commit (acq_rel) are read-modify-writes of one word: whichever comes second sees what the first did;
- *           the claimer's work is visible to the task through the ready queue, or through this word when the switch makes it ready.
+ * Memory ordering: sched/wake.h, and the queues a task is made ready in.
  *
  * Which task next: unstarted ones of the own deque come first (they are the newest, and in the cache), every so many dispatches
  * whatever is ready or injected. A yield therefore starts unstarted tasks before it goes round those that yielded. */
@@ -198,28 +193,21 @@ void filch_yield(void)
 
 bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
 {
-    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
-    uint32_t need = FL_WAKE_ARMED | (cancel ? FL_WAKE_CANCELLABLE : 0);
-    while ((seen & need) == need) {
-        if (cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << 8)) { /* [wake] pairs with saved() */
-            *ret_saved = seen & FL_WAKE_SAVED;
-            if (unlikely(seen & FL_WAKE_THREAD))
-                fl_futex_wake(&task->wake, 1); /* of its memory, which may be gone, only the address is used */
-            return true;
-        }
-    }
-    return false;
+    uint32_t seen;
+    if (!fl_wake_swap(task, result, cancel, &seen))
+        return false;
+    *ret_saved = seen & FL_WAKE_SAVED;
+    if (unlikely(seen & FL_WAKE_THREAD))
+        fl_futex_wake(&task->wake, 1); /* of its memory, which may be gone, only the address is used */
+    return true;
 }
 
 /* The commit of fl_wait. */
 static void saved(void *arg)
 {
     struct fl_task *task = arg;
-    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
-    while (seen & FL_WAKE_ARMED)
-        if (cas_weak_acq_rel(&task->wake, &seen, seen | FL_WAKE_SAVED)) /* [wake] pairs with fl_wake_claim */
-            return;
-    load_acquire(&task->wake); /* [wake] what the claimer did is visible to the task */
+    if (fl_wake_save(task))
+        return;
     struct fl_worker *w = fl_self();
     append(w, task);
     fl_notify(w->runtime);
@@ -227,18 +215,8 @@ static void saved(void *arg)
 
 static bool claimed(void *arg)
 {
-    struct fl_task *task = arg;
-    return load_acquire(&task->wake) & FL_WAKE_CLAIMED; /* [wake] pairs with fl_wake_claim */
-}
-
-/* Takes the arming back after a park that could not happen. @return whether nobody has claimed it. */
-static bool disarm(struct fl_task *task)
-{
-    uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
-    while (seen & FL_WAKE_ARMED)
-        if (cas_weak_acq_rel(&task->wake, &seen, 0)) /* [wake] pairs with fl_wake_claim */
-            return true;
-    return false;
+    uint32_t seen;
+    return fl_wake_claimed(arg, &seen);
 }
 
 void fl_park_thread(struct fl_task *task, const char *why)
@@ -252,23 +230,20 @@ void fl_park_thread(struct fl_task *task, const char *why)
 int fl_wait(struct fl_task *task, const char *why, bool fallible)
 {
     if (unlikely(task->flags & FL_TASK_THREAD)) {
-        uint32_t word;
+        uint32_t seen;
         task->why = why;
-        while (!((word = load_acquire(&task->wake)) & FL_WAKE_CLAIMED)) /* [wake] pairs with fl_wake_claim */
-            fl_futex_wait(&task->wake, word, INT64_MAX);
+        while (!fl_wake_claimed(task, &seen))
+            fl_futex_wait(&task->wake, seen, INT64_MAX);
         task->why = NULL;
-        store_relaxed(&task->wake, 0); /* own: the wait is over */
-        return -(int)(word >> 8);
+        return fl_wake_finish(task);
     }
     struct fl_worker *w = fl_self();
     fl_assert(fl_worker_task(w) == task);
-    if (!(load_relaxed(&task->wake) & FL_WAKE_CLAIMED)) { /* hint: the commit looks again */
+    if (!claimed(task)) { /* the commit looks again */
         if (!fallible)
             fl_park_surely(w, saved, task, why, claimed);
-        else if (fl_park(w, saved, task, why) != 0 && disarm(task))
+        else if (fl_park(w, saved, task, why) != 0 && fl_wake_disarm(task))
             return -ENOMEM;
     }
-    uint32_t word = load_acquire(&task->wake); /* [wake] pairs with fl_wake_claim */
-    store_relaxed(&task->wake, 0);             /* own: the wait is over */
-    return -(int)(word >> 8);
+    return fl_wake_finish(task);
 }

@@ -3,16 +3,8 @@
 #ifndef FL_SCHED_PARK_H
 #define FL_SCHED_PARK_H
 
+#include "sched/wake.h"
 #include "sched/worker.h"
-
-/** Bits of a task's wake word. Zero: it does not wait. */
-enum fl_wake_bit {
-    FL_WAKE_ARMED = 1,       /**< it waits, or is about to: may be claimed */
-    FL_WAKE_CANCELLABLE = 2, /**< a cancel may claim it too */
-    FL_WAKE_SAVED = 4,       /**< it is off its stack: who claims it makes it ready; before that, the switch does */
-    FL_WAKE_THREAD = 16,     /**< a kernel thread sleeps on this word: the claim itself wakes it */
-    FL_WAKE_CLAIMED = 8,     /**< somebody has claimed it; the result stands in the high bits */
-};
 
 /** Stops the calling task and runs others until somebody makes it ready. `commit(arg)` is called on the next stack, when the task is wholly
  * off its own. @param why for dumps, a string that lives for ever.
@@ -36,15 +28,6 @@ void fl_after_switch(struct fl_worker *w);
 
 /* ---- waiting for somebody's claim ---- */
 
-/** Gets the calling task ready to be claimed. Between this and fl_wait others may be told of it. */
-FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
-{
-    store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
-    /* init: published with whatever list the task joins next */
-    store_release(&task->wake,
-                  FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_THREAD : 0));
-}
-
 /** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and touches neither
  * the waiter's memory nor, for an isolated task, the task any more: it may have gone on.
  * @param result what fl_wait returns: 0 or -errno @param cancel claims only what may be cancelled */
@@ -65,13 +48,6 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
         return false;
     fl_wake_deliver(task, saved);
     return true;
-}
-
-/** Ends a wait that was armed but need not be waited for: the caller owns the claim, or nobody knew of the wait but those whose claim does not matter.
- * A cancel that has claimed it delivers nothing then, because the task was never saved, and a thread does not sleep on the word any more. */
-FL_INLINE void fl_wait_end(struct fl_task *task)
-{
-    exchange_acq_rel(&task->wake, 0); /* [wake] pairs with fl_wake_claim */
 }
 
 /** Parks until claimed. Any kind of task, armed before. When it returns anything but the result of the object it waited for, the caller may still stand

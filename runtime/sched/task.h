@@ -7,7 +7,7 @@
  *
  * States, and who may touch the descriptor in each
  *   running    the worker whose `current` it is, and only that one
- *   parked     sp, stack and low are valid; nobody touches it but through `wake`: who claims it (sched/park.h) owns it
+ *   parked     sp, stack and low are valid; nobody touches it but through `wake`: who claims it (sched/wake.h) owns it
  *   ready      in a ready queue or the inject queue; who takes it from there owns it
  *   new        a descriptor made at the spawn because there was more to say than three words (a name, a stack of its own, from outside)
  *   ended      on a free list; `next` is the list's
@@ -47,7 +47,7 @@ struct fl_task {
     /* the second line: what a switch touches */
     uint32_t flags;          /**< enum fl_task_flag */
     int32_t err;             /**< errno, kept while parked */
-    _Atomic(uint32_t) wake;  /**< sched/park.h */
+    _Atomic(uint32_t) wake;  /**< sched/wake.h */
     _Atomic(uint32_t) futex; /**< FL_TASK_THREAD: 1 once it may go on */
     _Atomic(uint64_t) waits; /**< names the operation it is parked in, for cancelling it (io/op.c); 0: none */
     void *sp;                /**< where it goes on; NULL: it has not begun */
