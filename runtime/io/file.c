@@ -77,7 +77,10 @@ int filch_close(int fd)
         return (int)error_or(close(fd));
     struct io_uring_sqe sqe;
     io_uring_prep_close(&sqe, fd);
-    return fl_op_run(task, &sqe, false);
+    int r = fl_op_run(task, &sqe, false);
+    if (r == -EAGAIN || r == -EBUSY || r == -ENOMEM) /* the ring took nothing */
+        return (int)error_or(close(fd));
+    return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */
 }
 
 /* offset -1: the file's position. */

@@ -75,8 +75,8 @@ static int run_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     int r = code ? code : fl_ring_queue_locked(&w->ring, sqe, &op.ring_op);
     fl_lock_give(&w->ring.lock);
     if (r == 0) {
-        if (thread)
-            fl_ring_flush(&w->ring);
+        if (thread && fl_ring_flush(&w->ring) < 0)
+            fl_ring_wake(&w->ring); /* its owner tries again */
         fl_wait(task, "io", false);
         r = op.result;
     } else {
@@ -91,6 +91,8 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
     fl_enlist(task);
     for (;;) {
         int r = run_once(task, sqe, cancellable);
+        if (!cancellable)
+            return r;
         if (r != -ECANCELED && r != -EINTR && !(r <= -RESTART_FIRST && r >= -RESTART_LAST))
             return r;
         int code = fl_scope_cancelled(task);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#define COUNT_MAX 0x7ffff000u /* what the kernel moves in one call; a ring's entry has 32 bits for it */
+
 static ssize_t error_or(ssize_t r)
 {
     return r < 0 ? -errno : r;
@@ -43,6 +45,7 @@ int filch_connect(int fd, const struct sockaddr *addr, socklen_t addr_len)
 ssize_t filch_recv(int fd, void *buf, size_t len, int flags)
 {
     struct fl_task *task = fl_current();
+    len = len < COUNT_MAX ? len : COUNT_MAX;
     if (!task)
         return error_or(recv(fd, buf, len, flags));
     int code = fl_scope_cancelled(task);
@@ -62,6 +65,7 @@ ssize_t filch_send(int fd, const void *buf, size_t len, int flags)
 {
     struct fl_task *task = fl_current();
     flags |= MSG_NOSIGNAL;
+    len = len < COUNT_MAX ? len : COUNT_MAX;
     if (!task)
         return error_or(send(fd, buf, len, flags));
     int code = fl_scope_cancelled(task);

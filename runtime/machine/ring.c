@@ -33,15 +33,10 @@
 
 static char rings; /* its address orders the mappings of rings for TSan */
 
+/* Its coming is all there is to know. */
 static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
 {
-    struct fl_ring *ring = fl_container_of(op, struct fl_ring, wake_op);
-    (void)res;
-    if (!(flags & IORING_CQE_F_MORE)) {
-        fl_lock_take(&ring->lock);
-        ring->armed = false;
-        fl_lock_give(&ring->lock);
-    }
+    (void)op, (void)res, (void)flags;
 }
 
 int fl_ring_init(struct fl_ring *ring)
@@ -128,6 +123,14 @@ int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
     return error;
 }
 
+void fl_ring_flush_try(struct fl_ring *ring)
+{
+    if (load_relaxed(&ring->queued) == 0 || !fl_lock_try(&ring->lock)) /* hint: it looks again soon */
+        return;
+    submit_locked(ring);
+    fl_lock_give(&ring->lock);
+}
+
 int fl_ring_flush(struct fl_ring *ring)
 {
     if (load_relaxed(&ring->queued) == 0) /* hint: the owner sees its own; another thread looks again soon */
@@ -136,6 +139,20 @@ int fl_ring_flush(struct fl_ring *ring)
     int r = submit_locked(ring);
     fl_lock_give(&ring->lock);
     return r;
+}
+
+/* The wake poll has ended under another thread's hands, and the owner may be asleep: it must stand before the eventfd is written. */
+static void rearm(struct fl_ring *ring)
+{
+    fl_lock_take(&ring->lock);
+    int error = 0;
+    struct io_uring_sqe *slot = load_relaxed(&ring->armed) ? NULL : entry_locked(ring, &error); /* own: the lock */
+    if (slot) {
+        io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
+        io_uring_sqe_set_data(slot, &ring->wake_op);
+        store_relaxed(&ring->armed, submit_locked(ring) == 0); /* own: the lock */
+    }
+    fl_lock_give(&ring->lock);
 }
 
 unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
@@ -149,12 +166,17 @@ unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
             uint32_t flags;
         } batch[BATCH];
         struct io_uring_cqe *cqes[BATCH];
-        fl_lock_take(&ring->lock);
+        if (owner)
+            fl_lock_take(&ring->lock);
+        else if (!fl_lock_try(&ring->lock))
+            return total;                                       /* its owner may be stuck inside, in a page fault on a buffer */
         n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH); /* also fetches what overflowed */
         for (unsigned i = 0; i < n; i++) {
             batch[i].op = io_uring_cqe_get_data(cqes[i]);
             batch[i].res = cqes[i]->res;
             batch[i].flags = cqes[i]->flags;
+            if (batch[i].op == &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
+                store_relaxed(&ring->armed, false); /* own: the lock; the owner arms it again before it sleeps */
         }
         io_uring_cq_advance(&ring->uring, n);
         fl_lock_give(&ring->lock);
@@ -169,26 +191,29 @@ unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
         }
         total += n;
     } while (n == BATCH);
-    if (wake && !owner)
+    if (wake && !owner) {
+        rearm(ring);
         fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
+    }
     return total;
 }
 
 void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
 {
-    if (!ring->armed || load_relaxed(&ring->queued)) { /* own: only the owner sets armed; hint: its own entries */
+    if (!load_relaxed(&ring->armed) ||
+        load_relaxed(&ring->queued)) { /* hint: who clears it writes the eventfd afterwards; its own entries */
         fl_lock_take(&ring->lock);
-        if (!ring->armed) {
+        if (!load_relaxed(&ring->armed)) { /* own: the lock */
             int error = 0;
             struct io_uring_sqe *slot = entry_locked(ring, &error);
             if (slot) {
                 io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
                 io_uring_sqe_set_data(slot, &ring->wake_op);
-                ring->armed = true;
+                store_relaxed(&ring->armed, true); /* own: the lock */
             }
         }
         int r = submit_locked(ring);
-        bool armed = ring->armed;
+        bool armed = load_relaxed(&ring->armed); /* own: the lock */
         fl_lock_give(&ring->lock);
         if (r < 0 || !armed)
             timeout = timeout < 1000000 ? timeout : 1000000; /* the kernel takes nothing now: come back soon */

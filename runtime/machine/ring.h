@@ -21,7 +21,7 @@ struct fl_ring {
     _Atomic(uint32_t) inflight;   /**< operations of callers that have not completed, queued ones included */
     _Atomic(uint64_t) operations; /**< counter: ever queued by callers */
     int wake_fd;                  /**< eventfd on which a multishot poll stands */
-    bool armed;                   /**< own: the lock; that poll stands */
+    _Atomic(bool) armed;          /**< own: the lock; that poll stands */
     struct fl_ring_op wake_op;
     struct io_uring uring;
 };
@@ -41,6 +41,9 @@ int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op);
 
 /** Tells the kernel of what is queued. Any thread. @return 0 or -errno, what is queued stays so. */
 int fl_ring_flush(struct fl_ring *ring);
+
+/** The same for another thread than the owner: does nothing while somebody is inside. */
+void fl_ring_flush_try(struct fl_ring *ring);
 
 /** Calls back for every completion that is there. Any thread; `owner`: the caller is the one who sleeps in it. @return how many. */
 unsigned fl_ring_reap(struct fl_ring *ring, bool owner);

@@ -120,7 +120,7 @@ static void look_after(struct fl_worker *victim, int64_t now)
         return;
     if (fl_ring_ready(&victim->ring))
         fl_ring_reap(&victim->ring, false);
-    fl_ring_flush(&victim->ring);
+    fl_ring_flush_try(&victim->ring);
     if (fl_wheel_due(&victim->wheel, now - OVERDUE))
         fl_wheel_expire(&victim->wheel, now);
 }

@@ -54,8 +54,8 @@ FL_INLINE bool fl_wake_swap(struct fl_task *task, int result, bool cancel, uint3
     uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
     uint32_t need = FL_WAKE_ARMED | (cancel ? FL_WAKE_CANCELLABLE : 0);
     while ((seen & need) == need)
-        if (cas_weak_acq_rel(&task->wake, &seen,
-                             FL_WAKE_CLAIMED | (uint32_t)-result << FL_WAKE_RESULT)) { /* [wake] pairs with fl_wake_save */
+        /* [wake] pairs with fl_wake_save */
+        if (cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << FL_WAKE_RESULT)) {
             *ret_seen = seen;
             return true;
         }

@@ -250,7 +250,12 @@ static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
         fl_ring_reap(&w->ring, true);
     expire(&w->wheel, now);
     struct fl_task *task = fl_ready_pop(&w->ready);
-    return task ? task : fl_inject_pop(&w->runtime->inject);
+    struct fl_item item;
+    if (!task)
+        task = fl_inject_pop(&w->runtime->inject);
+    if (!task && fl_deque_pop(&w->hot.deque_, &item) && !(task = fl_item_task(w, &item)))
+        fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
+    return task;
 }
 
 /* The earliest timer among all workers, a little later for those that are awake to look after theirs. */
@@ -304,7 +309,11 @@ static void sleep_(struct fl_worker *w)
     struct filch_runtime *runtime = w->runtime;
     bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
     fl_count(&w->counters.sleeps, 1);
-    if (!fl_work_visible(runtime) &&
+    /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
+    uint64_t word = load_relaxed(&runtime->idle.word); /* [doze] the read behind the barrier */
+    bool unwatched = !linger && fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
+                     fl_idle_searching(word) + fl_idle_sleeping(word) < runtime->count;
+    if (!unwatched && !fl_work_visible(runtime) &&
         load_relaxed(&runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes every sleeper afterwards */
         int64_t began = fl_clock(), now = began;
         while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {

@@ -77,8 +77,12 @@ void filch_event_set(filch_event *event)
 
 void filch_event_reset(filch_event *event)
 {
-    uint32_t word = SET;
-    cas_acq_rel(word_of(event), &word, 0); /* [set] what led to the set is visible to who resets it */
+    uint32_t word = load_relaxed(word_of(event));                            /* hint: the swap decides */
+    for (unsigned turn = 0; word & SET; word = load_relaxed(word_of(event))) /* hint: the swap decides */
+        if (word & LOCKED)                                                   /* somebody is about to find that it need not wait */
+            turn = fl_lock_pause(turn);
+        else if (cas_acq_rel(word_of(event), &word, 0)) /* [set] what led to the set is visible to who resets it */
+            return;
 }
 
 bool filch_event_is_set(const filch_event *event)

@@ -142,13 +142,19 @@ static bool mark(struct filch_scope *scope, int code)
     return first;
 }
 
-/* The first inner scope that is not cancelled yet, pinned; or NULL. */
+/* The first inner scope that is not cancelled yet, pinned; or NULL. What has been looked at goes to the end of the list, so that the next
+ * call begins with what has not. */
 static struct filch_scope *pin_next(struct filch_scope *scope)
 {
     struct filch_scope *found = NULL;
+    struct fl_list *head = node(&scope->scopes_), *first = NULL;
     fl_lock_take(lock_of(scope));
-    for (struct fl_list *l = node(&scope->scopes_)->next; l != node(&scope->scopes_) && !found; l = l->next) {
-        struct filch_scope *inner = fl_container_of((struct filch_link_ *)l, struct filch_scope, sibling_);
+    while (!found && !fl_list_empty(head) && head->next != first) {
+        struct fl_list *at = head->next;
+        struct filch_scope *inner = fl_container_of((struct filch_link_ *)at, struct filch_scope, sibling_);
+        fl_list_remove(at);
+        fl_list_append(head, at);
+        first = first ? first : at;
         if (load_acquire(cancelled_of(inner)) == 0) { /* [cancel] a marked one has a canceller of its own */
             add_relaxed(pins_of(inner), 1);           /* own: the parent's lock keeps it from leaving until it is pinned */
             found = inner;

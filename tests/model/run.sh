@@ -1,59 +1,145 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run.sh SOURCE-ROOT [HARNESS.c]: the lock-free headers of the runtime under GenMC, every interleaving of small programs.
+# run.sh [SOURCE-ROOT] [PATTERN...]: the lock-free headers of the runtime under GenMC (https://github.com/MPI-SWS/genmc): every
+# execution that a memory model allows, of small programs that include the very headers.
 #
-# Each *.c here is a harness: a program with two or three threads that includes the very header it checks. Lines in it say how it is run:
-#     genmc: --unroll=4            options, added to the model
-#     mutant: NO_FENCE             compiled with -DNO_FENCE as well: a mistake that the harness must notice
-# A harness passes if GenMC finds nothing under RC11 and under IMM, and something for each mutant under one of them.
-# Prints the Test Anything Protocol. Without genmc on the PATH everything is skipped.
+# First the harnesses, each scenario under RC11 (C11, repaired: Lahav et al., PLDI 2017; it also finds data races) and under IMM (what hardware makes
+# of dependencies: Podkopaev et al., POPL 2019): none may fail. Then the mutants: a private copy of one header with a mistake in it, which one scenario
+# must notice, by the error that is named. A pattern picks the checks whose name contains it: `run.sh idle`, `run.sh 'deque 7 imm'`, `run.sh mutant`.
+#
+# One check at a time, at low priority. Exit status 0, 1 if anything failed, 77 (skipped) if genmc is not on the PATH.
 set -u
-root=$(cd "$1" && pwd)
-cd "$root/tests/model" || exit 1
-harnesses=("${2:-}")
-[ -n "${2:-}" ] || harnesses=(*.c)
-if ! command -v genmc >/dev/null; then
-    echo '1..0 # SKIP no genmc on the PATH'
-    exit 0
-fi
+root=$(cd "$(dirname "$0")/../.." && pwd)
+[ $# -eq 0 ] || [ ! -d "$1" ] || { root=$(cd "$1" && pwd) && shift; }
+command -v genmc >/dev/null || { echo 'skipped: no genmc on the PATH'; exit 77; }
 
-number=0 failed=0 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-report() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failed=$((failed + 1))
-        tail -n 40 "$log" >&2
-    fi
+LIMIT=120 # seconds a check
+work=$(mktemp -d)
+work=$(cd "$work" && pwd -P)
+clean() { # GenMC leaves its intermediate code in /tmp; each file begins with the name of its source
+    local file
+    for file in /tmp/__genmc.ll.*; do
+        [ -f "$file" ] && [ -O "$file" ] && head -n 1 "$file" | grep -qF "'$work/" && rm -f "$file"
+    done
+    return 0
 }
-said() { # WORD FILE: what the harness says behind "WORD:", a line each
-    sed -n "s/^.*\b$1: *\([^*]*[^* ]\).*/\1/p" "$2"
+trap 'clean; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+mkdir "$work/mutant"
+cp "$root"/tests/model/*.[ch] "$work"
+
+# Small capacities, so that growth is near; two looks at an owner that is inside. What is disabled only makes big harnesses slow to prepare.
+options=(--disable-estimation --disable-load-annotation --disable-confirmation-annotation)
+defines=(-DFL_MODEL -DFL_DEQUE_FIRST_CAPACITY=2 -DFL_READY_FIRST_CAPACITY=2 -DFL_READY_SPINS=2)
+
+check_status=0 check_count=0
+check() { # TREE HARNESS SCENARIO MODEL: sets check_status and check_count, writes $work/log
+    local model=(--rc11)
+    [ "$4" = rc11 ] || model=(--imm --disable-mm-detector)
+    nice -n 15 timeout "$LIMIT" genmc "${model[@]}" "${options[@]}" -- -std=gnu11 "-I$1/runtime" "-I$1/include" "${defines[@]}" \
+        -DSCENARIO="$3" "$work/$2.c" >"$work/log" 2>&1
+    check_status=$?
+    clean
+    check_count=$(sed -n 's/^Number of complete executions explored: //p' "$work/log")
+    check_count=${check_count:-0}
 }
-checked() { # MODEL FILE FLAG...
-    local model=$1 file=$2
+
+number=0 total=0 passed=0 failed=0 counting=1
+patterns=("$@")
+wanted() { # NAME
+    local pattern
+    [ ${#patterns[@]} -gt 0 ] || return 0
+    for pattern in "${patterns[@]}"; do
+        [[ $1 != *"${pattern%.c}"* ]] || return 0
+    done
+    return 1
+}
+report() { # NAME BEGAN WHY...: a line; without a reason it passed
+    local name=$1 seconds=$(((${EPOCHREALTIME//[!0-9]/} - $2) / 10000)) verdict=ok
     shift 2
-    read -r -a options < <(said genmc "$file"; echo)
-    genmc "--$model" --disable-estimation "${options[@]}" -- -std=gnu11 -I"$root/runtime" -I"$root/include" -DFL_MODEL=1 "$@" "$file" \
-        >"$log" 2>&1
+    if [ $# -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)) verdict=FAILED
+    fi
+    printf '[%*d/%d] %-6s %-66s %7d executions %4d.%02d s\n' ${#total} $number "$total" $verdict "$name" "$check_count" \
+        $((seconds / 100)) $((seconds % 100))
+    [ $# -gt 0 ] || return
+    echo "    $*"
+    { grep -E '^(Error|Assertion violation):|error:' "$work/log"; tail -n 120 "$work/log"; } | sed 's/^/    /'
 }
 
-for harness in "${harnesses[@]}"; do
-    for model in rc11 imm; do
-        checked $model "$harness"
-        report $? "${harness%.c} holds under $model"
-    done
-    for mutant in $(said mutant "$harness"); do
-        caught=1
+holds() { # HARNESS SCENARIOS
+    local scenario model name began
+    for scenario in $(seq "$2"); do
         for model in rc11 imm; do
-            checked $model "$harness" "-D$mutant"
-            [ $? -ne 42 ] || caught=0 # 42: it found a violation; anything else is no finding, a mutant that does not compile included
-            [ $caught -ne 0 ] || break
+            name="$1 $scenario $model"
+            wanted "$name" || continue
+            if [ $counting = 1 ]; then
+                total=$((total + 1))
+                continue
+            fi
+            number=$((number + 1)) began=${EPOCHREALTIME//[!0-9]/}
+            check "$root" "$1" "$scenario" $model
+            if [ $check_status -eq 0 ] && [ "$check_count" -gt 0 ]; then
+                report "$name" "$began"
+            else
+                report "$name" "$began" "status $check_status (0: no error, 42: violation, 124: more than $LIMIT s)"
+            fi
         done
-        report $caught "${harness%.c} notices $mutant"
     done
-done
-echo "1..$number"
+}
+
+# The mistake WHAT, made in HEADER by the SED expressions, leads to ERROR (a pattern for grep -E).
+notices() { # HARNESS SCENARIO MODELS WHAT ERROR HEADER SED...
+    local harness=$1 scenario=$2 models=$3 what=$4 error=$5 header=$6 model name began expression edit=()
+    shift 6
+    for model in $models; do
+        name="mutant: $harness $scenario $model: $what"
+        wanted "$name" || continue
+        if [ $counting = 1 ]; then
+            total=$((total + 1))
+            continue
+        fi
+        number=$((number + 1)) began=${EPOCHREALTIME//[!0-9]/} check_count=0
+        edit=()
+        for expression; do
+            edit+=(-e "$expression")
+        done
+        rm -rf "$work/mutant"
+        mkdir "$work/mutant"
+        cp -r "$root/runtime" "$root/include" "$work/mutant"
+        sed -i "${edit[@]}" "$work/mutant/$header"
+        if cmp -s "$root/$header" "$work/mutant/$header"; then
+            : >"$work/log"
+            report "$name" "$began" "the mistake could not be made: $header has changed"
+            continue
+        fi
+        check "$work/mutant" "$harness" "$scenario" "$model"
+        if [ $check_status -eq 42 ] && grep -qE "^(Error|Assertion violation): .*($error)" "$work/log"; then
+            report "$name" "$began"
+        else
+            report "$name" "$began" "status $check_status, expected 42 (a violation) and '$error'"
+        fi
+    done
+}
+
+checks() {
+    holds deque 14
+    holds ready 5
+    holds idle 17
+    holds wake 7
+    holds join 7
+    # shellcheck source=tests/model/mutants.sh
+    . "$root/tests/model/mutants.sh"
+}
+
+checks
+if [ $total -eq 0 ]; then
+    echo "no check is named like that: ${patterns[*]}"
+    exit 1
+fi
+counting=0
+checks
+echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Sourced by run.sh: the mistakes that must be noticed. notices HARNESS SCENARIO MODELS WHAT ERROR HEADER SED...
+#
+# An error is a pattern for what GenMC says: its own words, or the assertion of the harness that fails.
+race='Non-atomic race' memory='(uninitialized|non-allocated|freed) memory'
+twice='before == 0'                                           # done twice
+stale='item->arg == i'                                        # a thief sees the item but not what it points to
+order='number > last'                                         # not in the order they came
+asleep='word == 0 .. !visible'                                # work is left, and somebody sleeps
+field='fl_idle_(searching|sleeping|napping|lingering).* <= '  # a field of the word has wrapped
+word='idle.word. == word'                                     # the word ends as something else than what the workers do
+never='claimed. == happened'                                  # claimed and not made ready
+unsaved='stack == 1'                                          # the task goes on without what it wrote before it left its stack
+ungiven='gift == 1'                                           # the task does not see what the claimer did
+unseen='did.i. == i'                                          # the joiner does not see what a child did
+
+# ---- deque ----
+d=runtime/sched/deque.h h=include/filch/hot_.h
+notices deque 1 'rc11 imm' 'a put does not release' "$race|$stale" $h \
+    '/^static inline int64_t filch_deque_put_at_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+notices deque 2 'rc11 imm' 'a claim does not release what lies below it' "$race|$stale" $h \
+    '/^static inline bool filch_deque_claim_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+notices deque 2 'rc11 imm' 'no store-load barrier in a claim' "$memory" $h \
+    '/^    filch_barrier_(d);/d'
+notices deque 2 'rc11 imm' 'no store-load barrier in a steal' "$twice" $d \
+    '/^    fl_barrier_heavy();/d'
+notices deque 1 'rc11 imm' 'a steal does not acquire bottom' "$memory" $d \
+    '/fl_deque_steal(struct/,/^}/s/int64_t b = load_acquire/int64_t b = load_relaxed/'
+notices deque 6 'rc11 imm' 'the new buffer is published relaxed' "$memory" $d \
+    '/fl_deque_room(struct/,/^}/s/store_release/store_relaxed/'
+notices deque 6 'rc11 imm' 'a steal does not acquire the buffer' "$memory" $d \
+    '/fl_deque_steal(struct/,/^}/s/buffer = load_acquire/buffer = load_relaxed/'
+notices deque 6 'rc11' 'the old buffer is freed under a thief' "$memory" $d \
+    's/store_release(FL_DEQUE_BUFFER(d), wide);/& wide->older_ = NULL; free(old);/'
+notices deque 7 'rc11 imm' 'a steal loads the buffer before bottom' "$twice" $d \
+    '/struct filch_buffer_ \*buffer = load_acquire/d' \
+    's/^    fl_barrier_heavy();.*/& struct filch_buffer_ *buffer = load_acquire(FL_DEQUE_BUFFER(d));/'
+notices deque 1 'rc11 imm' 'the owner takes the last item without a swap' "$twice" $h \
+    '/^static inline bool filch_deque_claim_/,/^}/s/__atomic_compare_exchange_n/store_for_compare_exchange/'
+notices deque 2 'rc11 imm' 'a thief takes without a swap' "$twice" $d \
+    '/fl_deque_steal(struct/,/^}/s/cas_seq_cst/store_for_cas/'
+notices deque 5 'rc11 imm' 'unsigned indices: an owner at bottom 0' "$memory" $h \
+    's/FILCH_LIKELY_(t < b)/(uint64_t)t < (uint64_t)b/'
+notices deque 5 'rc11 imm' 'unsigned indices: a thief at bottom 0' "$race|$stale" $d \
+    's/if (t >= b)/if ((uint64_t)t >= (uint64_t)b)/'
+notices deque 6 'rc11 imm' 'growth forgets the newest item' "$memory" $d \
+    's/for (int64_t i = t; i < b; i++)/for (int64_t i = t; i < b - 1; i++)/'
+notices deque 6 'rc11 imm' 'the limit is one too high' "$twice" $d \
+    's/d->limit_ = FL_DEQUE_FIRST_CAPACITY;/d->limit_ = FL_DEQUE_FIRST_CAPACITY + 1;/'
+notices deque 11 'rc11 imm' 'what is taken back is not looked at' '!wrong' $h \
+    '/^static inline bool filch_deque_take_back_/,/^}/s/ == whose)/ | 1)/'
+notices deque 13 'rc11 imm' 'the owner gives away without a swap' "$twice" $d \
+    '/fl_deque_give(struct/,/^}/s/cas_seq_cst/store_for_cas/'
+notices deque 13 'rc11 imm' 'the owner gives away more than top tells' "$twice" $d \
+    '/fl_deque_give(struct/,/^}/s/, t + n)/, t + 1)/'
+
+# ---- ready ----
+r=runtime/sched/ready.h l=runtime/base/lock.h
+notices ready 1 'rc11 imm' 'no bias barrier at the owner' "$twice" $r \
+    '/^    fl_barrier_light();/d'
+notices ready 1 'rc11 imm' 'no bias barrier at the thief' "$twice" $r \
+    '/^    fl_barrier_heavy();/d'
+notices ready 3 'rc11 imm' 'wants is loaded relaxed' "$twice" $r \
+    '/fl_ready_enter(struct/,/^}/s/load_acquire/load_relaxed/'
+notices ready 3 'rc11 imm' 'wants is counted down relaxed' "$twice" $r \
+    '/fl_ready_take_half(struct/,/^}/s/sub_release/sub_relaxed/'
+notices ready 1 'rc11 imm' 'inside is cleared relaxed on leaving' "$twice" $r \
+    '/fl_ready_leave(struct/,/^}/s/store_release/store_relaxed/'
+notices ready 1 'rc11 imm' 'inside is looked at relaxed' "$race|$twice" $r \
+    '/fl_ready_take_half(struct/,/^}/s/load_acquire/load_relaxed/'
+notices ready 1 'rc11 imm' 'a thief does not wait for who is inside' "$race|$twice" $r \
+    's/while (load_acquire(&q->inside) != 0 && ++spins < FL_READY_SPINS)/while (false)/'
+notices ready 1 'rc11 imm' 'the owner goes in while thieves are at the door' "$race|$order" $r \
+    '/fl_ready_enter(struct/,/^}/s/ != 0)/ > 9)/'
+notices ready 1 'rc11 imm' 'the lock is given back relaxed' "$twice|$order" $l \
+    '/fl_lock_give(struct/,/^}/s/store_release/store_relaxed/'
+notices ready 3 'rc11 imm' 'growth keeps the old mask' "$order" $r \
+    's/q->mask = 2 \* capacity - 1;//'
+
+# ---- idle ----
+i=runtime/sched/idle.h
+notices idle 1 'rc11 imm' 'no barrier in doze' "$asleep" $i \
+    '/^    fl_barrier_heavy();/d'
+notices idle 1 'rc11 imm' 'no barrier before wanted' "$asleep" $i \
+    '/^    fl_barrier_light();/d'
+notices idle 2 'rc11 imm' 'no barrier before the inline look' "$asleep" $h \
+    '/filch_sleepers_(struct/,/^}/s/FL_MODEL_LIGHT();//'
+notices idle 16 'rc11 imm' 'the state is set before the count' "$field" $i \
+    '/^FL_INLINE bool fl_idle_doze/,/^}/s/^    do$/    store_release(\&sleeper->state, FL_ASLEEP);\n    do/' \
+    '/^FL_INLINE bool fl_idle_doze/,/^}/s/^    store_release(&sleeper->state, linger.*//'
+notices idle 4 'rc11 imm' 'who found work wakes nobody' "$asleep" $i \
+    's/return (word & (0xffff \* FL_SEARCHING)) == 0 && .*/return word == ~word;/'
+notices idle 7 'rc11 imm' 'found is no seq_cst subtraction' "$asleep" $i \
+    '/^FL_INLINE bool fl_idle_found/,/^}/s/add_seq_cst/add_acq_rel/'
+notices idle 7 'rc11 imm' 'a claim looks at the state without seq_cst' "$asleep" $i \
+    '/^FL_INLINE bool fl_idle_claim/,/^}/s/load_seq_cst/load_acquire/'
+notices idle 3 'rc11 imm' 'a claimed sleeper goes on before it is counted as searching' "$asleep" $i \
+    's/cas_acq_rel(&sleeper->state, &state, FL_CLAIMED)/cas_acq_rel(\&sleeper->state, \&state, FL_AWAKE)/' \
+    's/^    store_release(&sleeper->state, FL_AWAKE);//'
+notices idle 12 'rc11 imm' 'the same, and somebody looks at the word' "$field" $i \
+    's/cas_acq_rel(&sleeper->state, &state, FL_CLAIMED)/cas_acq_rel(\&sleeper->state, \&state, FL_AWAKE)/' \
+    's/^    store_release(&sleeper->state, FL_AWAKE);//'
+notices idle 13 'rc11 imm' 'who is claimed does not wait until it is counted' "$field" $i \
+    's/load_acquire(&sleeper->state) != FL_AWAKE;/false;/'
+notices idle 9 'rc11 imm' 'two linger' "$field" $i \
+    's/linger = linger && fl_idle_lingering(word) == 0/linger = linger \&\& word != 0/'
+notices idle 14 'rc11 imm' 'two nap' "$field" $i \
+    's/while (fl_idle_napping(word) == 0)/while (true)/'
+notices idle 17 'rc11 imm' 'who pauses still counts as searching' "$word" $i \
+    's/^    add_seq_cst(&idle->word, -FL_SEARCHING);//'
+notices idle 11 'rc11 imm' 'a claim leaves lingering behind' "$word" $i \
+    's/(state == FL_LINGER ? FL_LINGERING : 0));/0);/'
+notices idle 10 'rc11 imm' 'a claim without a swap' "$word" $i \
+    '/^FL_INLINE bool fl_idle_claim/,/^}/s/cas_acq_rel/store_for_cas/'
+
+# ---- wake ----
+w=runtime/sched/wake.h
+notices wake 1 'rc11 imm' 'save stores instead of swapping' "$never" $w \
+    '/^FL_INLINE bool fl_wake_save/,/^}/s/cas_weak_acq_rel/store_for_cas/'
+notices wake 1 'rc11 imm' 'save does not release' "$race|$unsaved" $w \
+    '/^FL_INLINE bool fl_wake_save/,/^}/s/cas_weak_acq_rel/cas_acquire/'
+notices wake 2 'rc11 imm' 'a claim stores instead of swapping' "$race|$twice" $w \
+    '/^FL_INLINE bool fl_wake_swap/,/^}/s/cas_weak_acq_rel/store_for_cas/'
+notices wake 1 'rc11 imm' 'a claim does not acquire' "$race|$unsaved" $w \
+    '/^FL_INLINE bool fl_wake_swap/,/^}/s/cas_weak_acq_rel/cas_release/'
+notices wake 1 'rc11 imm' 'a claim does not release' "$race|$ungiven" $w \
+    '/^FL_INLINE bool fl_wake_swap/,/^}/s/cas_weak_acq_rel/cas_acquire/'
+notices wake 3 'rc11 imm' 'a cancel claims what it must not' '!cancel' $w \
+    's/(cancel ? FL_WAKE_CANCELLABLE : 0);/(cancel ? 0 : 0);/'
+notices wake 4 'rc11 imm' 'disarm stores instead of swapping' "$never" $w \
+    '/^FL_INLINE bool fl_wake_disarm/,/^}/s/cas_weak_acq_rel/store_for_cas/'
+notices wake 7 'rc11 imm' 'who need not park does not acquire' "$race|$ungiven" $w \
+    '/^FL_INLINE bool fl_wake_claimed/,/^}/s/load_acquire/load_relaxed/' \
+    '/^FL_INLINE int fl_wake_finish/,/^}/s/load_acquire/load_relaxed/'
+notices wake 2 'rc11 imm' 'the claimer always makes it ready' "$race|frame == 1" $w \
+    's/\*ret_seen = seen;/*ret_seen = seen | FL_WAKE_SAVED;/'
+
+# ---- join ----
+j=runtime/sched/join.h t=include/filch/task.h
+notices join 1 'rc11 imm' 'the subtraction is relaxed' "$race|$unseen" $j \
+    '/fl_join_told(struct/,/^}/s/sub_acq_rel/sub_relaxed/'
+notices join 1 'rc11 imm' 'the addition is relaxed' "$race|$unseen" $j \
+    '/^FL_INLINE bool fl_join_wait/,/^}/s/add_acq_rel/add_relaxed/'
+notices join 1 'rc11 imm' 'the joiner is woken by the first child' "$unseen" $j \
+    's/return left == FL_JOINER_WAITS/return left >= FL_JOINER_WAITS/'
+notices join 3 'rc11 imm' 'no bias: a zero need not mean that somebody waits' "$twice" $j \
+    's/^#define FL_JOINER_WAITS .*/#define FL_JOINER_WAITS ((int64_t)0)/'
+notices join 1 'rc11 imm' 'the joiner does not see that nothing is missing' 'happened.&resumed' $j \
+    '/^FL_INLINE bool fl_join_wait/,/^}/s/ == FL_JOINER_WAITS/ == 1/'
+notices join 1 'rc11' 'the owner is read after the subtraction' "$memory" $j \
+    's/return left == FL_JOINER_WAITS ? owner : NULL;/owner = fl_container_of(scope->owner_, struct fl_task, head); &/'
+notices join 2 'rc11 imm' 'what is missing is loaded relaxed' "$race|$unseen" $j \
+    '/fl_join_missing(struct/,/^}/s/load_acquire/load_relaxed/'
+notices join 5 'rc11 imm' 'the inline join does not acquire the count' "$race|$unseen" $t \
+    '/int filch_join(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
+notices join 6 'rc11 imm' 'leaving does not acquire the count' "$race|$unseen" $t \
+    '/void filch_scope_leave_(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
+notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory" $h \
+    '/^static inline int64_t filch_deque_put_at_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
