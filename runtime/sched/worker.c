@@ -239,6 +239,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
     if (!task)
         task = w->inject_turn ? fl_ready_pop(&w->ready) : fl_inject_pop(&w->runtime->inject);
+    if (fl_ready_size_hint(&w->ready) != 0)
+        fl_notify(w->runtime); /* what was made ready here behind that task: it may be a long one */
     return task;
 }
 
