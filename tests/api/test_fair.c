@@ -16,11 +16,12 @@ static bool patient(int64_t start)
 
 /* ---- yielders ---- */
 
-static atomic_int goal, reached;
+static atomic_int goal, reached, begun;
 
 static void set_goal(int tasks)
 {
     atomic_store(&reached, 0);
+    atomic_store(&begun, 0);
     atomic_store(&goal, tasks);
 }
 
@@ -32,6 +33,7 @@ static bool over(void)
 static int reach(void *arg)
 {
     (void)arg;
+    atomic_fetch_add(&begun, 1);
     atomic_fetch_add(&reached, 1);
     return 0;
 }
@@ -65,6 +67,7 @@ Test(fair, yielders_do_not_starve_a_thousand_unstarted_tasks)
 /* Yields to be dispatched at all: it was made ready, never spawned anew. */
 static int reach_after_yields(void *arg)
 {
+    atomic_fetch_add(&begun, 1);
     for (int i = 0; i < 10; i++)
         filch_yield();
     return reach(arg);
@@ -123,6 +126,7 @@ static int pong(void *arg)
 
 static int nap_once(void *arg)
 {
+    atomic_fetch_add(&begun, 1);
     must(filch_sleep(FILCH_MSEC(1)) == 0);
     return reach(arg);
 }
@@ -219,7 +223,8 @@ static int forks_and_others(void *arg)
     must(filch_spawn(&s, nap_once, arg) == 0);
     must(filch_spawn(&s, reach_after_yields, arg) == 0);
     must(filch_spawn(&s, reach, arg) == 0);
-    filch_yield(); /* they have begun: what is older and has not may wait for its parent's join */
+    while (atomic_load(&begun) < 3) /* what is older and has not begun may wait for its parent's join */
+        filch_yield();
     must(filch_spawn(&s, recurse_until_over, arg) == 0);
     must(filch_spawn(&s, recurse_until_over, arg) == 0);
     return filch_join(&s);
