@@ -33,7 +33,6 @@ static bool over(void)
 static int reach(void *arg)
 {
     (void)arg;
-    atomic_fetch_add(&begun, 1);
     atomic_fetch_add(&reached, 1);
     return 0;
 }
@@ -216,13 +215,19 @@ static int recurse_until_over(void *arg)
     return 0;
 }
 
+static int begin_and_reach(void *arg)
+{
+    atomic_fetch_add(&begun, 1);
+    return reach(arg);
+}
+
 static int forks_and_others(void *arg)
 {
     set_goal(3);
     FILCH_SCOPE(s);
     must(filch_spawn(&s, nap_once, arg) == 0);
     must(filch_spawn(&s, reach_after_yields, arg) == 0);
-    must(filch_spawn(&s, reach, arg) == 0);
+    must(filch_spawn(&s, begin_and_reach, arg) == 0);
     while (atomic_load(&begun) < 3) /* what is older and has not begun may wait for its parent's join */
         filch_yield();
     must(filch_spawn(&s, recurse_until_over, arg) == 0);
