@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* ---- files ---- */
@@ -264,4 +265,66 @@ Test(io, connecting_to_nobody_is_refused)
     FOR_EACH_CONFIG(config, every_config)
     must(filch_run(config, connect_to_nobody, &address) == 0);
     close(fd);
+}
+
+/* ---- lengths ---- */
+
+static const size_t huge[] = {(size_t)1 << 32, ((size_t)1 << 32) + 1}; /* in 32 bits: nothing, and one byte */
+
+struct transfer {
+    char *buf;
+    size_t len;
+    int ends[2];
+    ssize_t filled, result, arrived;
+};
+
+static int recv_huge(void *arg)
+{
+    struct transfer *transfer = arg;
+    transfer->result = filch_recv(transfer->ends[0], transfer->buf, transfer->len, 0);
+    return 0;
+}
+
+static int send_huge(void *arg)
+{
+    struct transfer *transfer = arg;
+    transfer->result = filch_send(transfer->ends[1], transfer->buf, transfer->len, 0);
+    return filch_close(transfer->ends[1]);
+}
+
+static int lend_huge(void *arg)
+{
+    char some[4096] = "hello";
+    struct transfer *transfer = arg;
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, transfer->ends) == 0);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, recv_huge, transfer) == 0);
+    must(filch_sleep(FILCH_MSEC(2)) == 0); /* it is parked by now: nothing is there */
+    must(filch_send(transfer->ends[1], some, 5, 0) == 5);
+    must(filch_join(&s) == 0);
+    must(transfer->result == 5 && memcmp(transfer->buf, "hello", 5) == 0);
+
+    for (ssize_t r; (r = send(transfer->ends[1], some, sizeof some, MSG_DONTWAIT)) > 0;)
+        transfer->filled += r;
+    must(filch_spawn(&s, send_huge, transfer) == 0);
+    must(filch_sleep(FILCH_MSEC(2)) == 0); /* it is parked by now: there is no room */
+    for (ssize_t r; (r = filch_recv(transfer->ends[0], some, sizeof some, 0)) != 0; transfer->arrived += r)
+        must(r > 0);
+    must(filch_join(&s) == 0);
+    must(transfer->result > 1 && transfer->arrived == transfer->filled + transfer->result);
+    return filch_close(transfer->ends[0]);
+}
+
+Test(io, a_length_above_32_bits_is_as_good_as_any)
+{
+    char *buf = mmap(NULL, (size_t)5 << 30, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    must(buf != MAP_FAILED);
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        for (size_t i = 0; i < LENGTH(huge); i++) {
+            struct transfer transfer = {.buf = buf, .len = huge[i]};
+            must(filch_run(config, lend_huge, &transfer) == 0);
+        }
+    }
+    munmap(buf, (size_t)5 << 30);
 }

@@ -101,6 +101,40 @@ Test(sync, an_event_stays_set_until_it_is_reset)
     must(filch_run(config, set_and_reset, NULL) == 0);
 }
 
+/* Never waits for long: each time it stands in the list and takes itself out again. */
+static int come_late(void *arg)
+{
+    struct meeting *meeting = arg;
+    FILCH_SCOPE(s);
+    filch_cancel(&s);
+    atomic_fetch_add(&meeting->arrived, 1);
+    while (!atomic_load(&meeting->left)) {
+        int r = filch_event_wait(&meeting->go);
+        must(r == 0 || r == -ECANCELED);
+    }
+    must(filch_join(&s) == 0);
+    return 0;
+}
+
+Test(sync, a_late_waiter_does_not_undo_a_reset)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct meeting meeting = {0};
+        filch_runtime *runtime;
+        must(filch_start(config, &runtime) == 0);
+        must(filch_submit(runtime, come_late, &meeting) == 0);
+        await_count(&meeting.arrived, 1);
+        for (int i = SANITIZED ? 20000 : 200000; i > 0; i--) {
+            filch_event_set(&meeting.go);
+            filch_event_reset(&meeting.go);
+            must(!filch_event_is_set(&meeting.go));
+        }
+        atomic_store(&meeting.left, 1);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+    }
+}
+
 static int set_it(void *arg)
 {
     filch_event_set(arg);
