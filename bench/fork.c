@@ -46,7 +46,7 @@ static int fib_frame(void *arg)
     filch_frame frame;
     filch_fork(&frame, fib_frame, (void *)(number - 1));
     int right = fib_frame((void *)(number - 2));
-    return filch_meet_as(&frame, fib_frame, (void *)(number - 1)) + right;
+    return filch_meet(&frame) + right;
 }
 
 static __attribute__((noinline)) int fib_serial(intptr_t number)

@@ -48,7 +48,7 @@ int64_t filch_after(int64_t ns)
 }
 
 static const struct fl_hooks hooks = {
-    .frame_ended = fl_frame_ended,
+    .fork_ended = fl_fork_ended,
     .child_failed = fl_scope_child_failed,
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,

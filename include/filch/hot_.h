@@ -21,26 +21,33 @@ struct filch_task_head_ {
     struct filch_scope *inner_; /* innermost open scope */
 };
 
-/* An item of a deque: what to call, with what, and whose it is. */
+/* An item of a deque: what to call, with what, and whose it is; for an in-frame fork that has been moved also its token. */
 struct filch_slot_ {
-    uintptr_t fn_, arg_, whose_, unused_;
+    uintptr_t fn_, arg_, whose_;
+    int64_t token_;
 };
+
+#define FILCH_STEP_ ((int64_t)sizeof(struct filch_slot_)) /* indices count bytes: an index, masked, is where its slot lies */
+#define FILCH_WHOSE_FRAME_ ((uintptr_t)1)                 /* an in-frame fork; the rest is the scope it was forked in */
 
 /* Slots follow. */
 struct filch_buffer_ {
-    int64_t mask_;                /* capacity - 1 */
+    int64_t mask_;                /* capacity - FILCH_STEP_ */
     struct filch_buffer_ *older_; /* the one this replaced */
     uintptr_t unused_[2];
 };
 
 struct filch_deque_ {
-    int64_t bottom_;               /* atomic: the owner writes it */
-    int64_t limit_;                /* the owner's: a push at this index needs room to be made first; INT64_MIN: no deque at all */
-    struct filch_buffer_ *buffer_; /* atomic: the owner writes it */
-    uint32_t fenced_;              /* the owner must use a real fence: membarrier(2) is missing */
-    uint32_t unused_[23];
-    int64_t mask_; /* the owner's: that of buffer_, a load nearer */
-    int64_t top_;  /* atomic: thieves and owner count it up */
+    int64_t bottom_; /* atomic: the owner writes it */
+    int64_t limit_;  /* the owner's: a put at this index is for the slow path */
+    char *slots_;    /* the owner's: those of buffer_ */
+    int64_t mask_;   /* the owner's: that of buffer_ */
+    /* From here on not for inline functions. */
+    struct filch_buffer_ *buffer_; /* atomic: the owner writes it; NULL: no deque at all */
+    int64_t full_;                 /* the owner's: a put at this index needs room to be made first */
+    uintptr_t fenced_;             /* membarrier(2) is missing: inline functions find nothing here that they can use */
+    uintptr_t unused_[9];
+    int64_t top_; /* atomic: thieves and owner count it up */
     uintptr_t unused2_[15];
 };
 
@@ -72,33 +79,25 @@ static inline struct filch_worker_ *filch_self_(void)
     return worker;
 }
 
-/* The light half of the asymmetric barrier, runtime/base/barrier.h. */
-static inline void filch_barrier_(const struct filch_deque_ *d)
+/* The light half of the asymmetric barrier, runtime/base/barrier.h. Where membarrier is missing these functions never come to it. */
+static inline void filch_barrier_(void)
 {
 #ifdef FL_MODEL
-    (void)d;
     FL_MODEL_LIGHT();
 #else
     __asm__ volatile("" ::: "memory");
-    if (FILCH_UNLIKELY_(d->fenced_))
-#if defined(__x86_64__)
-        __asm__ volatile("lock; orq $0, (%%rsp)" ::: "memory", "cc"); /* [fence] [doze] where membarrier is missing */
-#else
-        __asm__ volatile("dmb ish" ::: "memory"); /* [fence] [doze] where membarrier is missing */
-#endif
 #endif
 }
 
 static inline struct filch_slot_ *filch_slot_at_(struct filch_buffer_ *buffer, int64_t index)
 {
-    return (struct filch_slot_ *)(buffer + 1) + (index & buffer->mask_);
+    return (struct filch_slot_ *)((char *)(buffer + 1) + (index & buffer->mask_));
 }
 
 /* The same for the owner, in the present buffer. */
 static inline struct filch_slot_ *filch_slot_own_(const struct filch_deque_ *d, int64_t index)
 {
-    struct filch_buffer_ *buffer = __atomic_load_n(&d->buffer_, __ATOMIC_RELAXED); /* own: only the owner replaces it */
-    return (struct filch_slot_ *)(buffer + 1) + (index & d->mask_);
+    return (struct filch_slot_ *)(d->slots_ + (index & d->mask_));
 }
 
 /* Whether bottom is `guess`, in a way the compiler learns nothing from. A right guess takes the load of bottom off the critical path: push and pop otherwise
@@ -110,55 +109,69 @@ static inline bool filch_deque_guessed_(const struct filch_deque_ *d, int64_t gu
     __asm__ volatile("cmpq %1, %2" : "=@cce"(same) : "r"(guess), "m"(d->bottom_) : "memory");
     return same;
 #else
-    return __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) == guess;   /* own: only the owner writes it */
+    return __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) == guess; /* own: only the owner writes it */
 #endif
 }
 
-/* Whether room must be made before a put. */
-static inline bool filch_deque_tight_(const struct filch_deque_ *d)
+/* Puts an item at index b, which is bottom, into its slot. Returns bottom as it is now. */
+static inline int64_t filch_deque_put_(struct filch_deque_ *d, struct filch_slot_ *slot, int64_t b, uintptr_t fn, uintptr_t arg,
+                                       uintptr_t whose)
 {
-    return FILCH_UNLIKELY_(__atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) >= d->limit_); /* own: only the owner writes it */
+    __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);               /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);             /* [publish] by the store of bottom */
+    __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED);         /* [publish] by the store of bottom */
+    __atomic_store_n(&d->bottom_, b + FILCH_STEP_, __ATOMIC_RELEASE); /* [publish] pairs with fl_deque_steal */
+    return b + FILCH_STEP_;
 }
 
-/* Puts an item at index b, which is bottom. There is room. Returns bottom as it is now. */
-static inline int64_t filch_deque_put_at_(struct filch_deque_ *d, int64_t b, uintptr_t fn, uintptr_t arg, uintptr_t whose)
+/* The first half of a claim of index b, the one below bottom. */
+static inline void filch_deque_lower_(struct filch_deque_ *d, int64_t b)
 {
-    struct filch_slot_ *slot = filch_slot_own_(d, b);
-    __atomic_store_n(&slot->fn_, fn, __ATOMIC_RELAXED);       /* [publish] by the store of bottom */
-    __atomic_store_n(&slot->arg_, arg, __ATOMIC_RELAXED);     /* [publish] by the store of bottom */
-    __atomic_store_n(&slot->whose_, whose, __ATOMIC_RELAXED); /* [publish] by the store of bottom */
-    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELEASE);   /* [publish] pairs with fl_deque_steal */
-    return b + 1;
+    __atomic_store_n(
+        &d->bottom_, b,
+        __ATOMIC_RELEASE); /* [publish] of what lies below; [fence] the barrier that follows orders it before the read of top */
 }
 
-static inline int64_t filch_deque_put_(struct filch_deque_ *d, uintptr_t fn, uintptr_t arg, uintptr_t whose)
+/* The second half. Returns whether it was still there. */
+static inline bool filch_deque_lowered_(struct filch_deque_ *d, int64_t b)
 {
-    return filch_deque_put_at_(d, __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED), fn, arg, whose); /* own: only the owner writes it */
-}
-
-/* Claims index b = bottom - 1 for the owner. Returns whether it was still there. */
-static inline bool filch_deque_claim_(struct filch_deque_ *d, int64_t b)
-{
-    __atomic_store_n(&d->bottom_, b,
-                     __ATOMIC_RELEASE); /* [publish] of what lies below; [fence] the barrier below orders it before the read of top */
-    filch_barrier_(d);                  /* [fence] pairs with fl_deque_steal */
     int64_t t = __atomic_load_n(&d->top_, __ATOMIC_RELAXED); /* [fence] the read behind the barrier */
     if (FILCH_LIKELY_(t < b))
         return true;
-    bool got =
-        t == b && __atomic_compare_exchange_n(&d->top_, &t, t + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* [take] against a thief */
-    __atomic_store_n(&d->bottom_, b + 1, __ATOMIC_RELAXED); /* own: gives the claim up; a thief that reads the old value misses nothing */
+    bool got = t == b && __atomic_compare_exchange_n(&d->top_, &t, t + FILCH_STEP_, false, __ATOMIC_SEQ_CST,
+                                                     __ATOMIC_SEQ_CST); /* [take] against a thief */
+    __atomic_store_n(&d->bottom_, b + FILCH_STEP_,
+                     __ATOMIC_RELAXED); /* own: gives the claim up; a thief that reads the old value misses nothing */
     return got;
 }
 
-/* Takes the newest item back if bottom is `guess` and it is `whose`. Returns false when it is not, or a thief has it: nothing was taken. */
-static inline bool filch_deque_take_back_(struct filch_deque_ *d, int64_t guess, uintptr_t whose)
+static inline bool filch_deque_claim_(struct filch_deque_ *d, int64_t b)
 {
-    if (FILCH_UNLIKELY_(!filch_deque_guessed_(d, guess)))
-        return false;
-    struct filch_slot_ *slot = filch_slot_own_(d, guess - 1);
-    return FILCH_LIKELY_(__atomic_load_n(&slot->whose_, __ATOMIC_RELAXED) == whose) &&
-           filch_deque_claim_(d, guess - 1); /* own: only the owner writes slots */
+    filch_deque_lower_(d, b);
+    filch_barrier_(); /* [fence] pairs with fl_deque_steal */
+    return filch_deque_lowered_(d, b);
+}
+
+/* Takes the newest item back if it is `whose`; its slot stays readable until the next put. Returns false when it is not, or a thief has it: nothing was taken. */
+static inline bool filch_deque_take_back_(struct filch_deque_ *d, uintptr_t whose, struct filch_slot_ **ret_slot)
+{
+    int64_t b = __atomic_load_n(&d->bottom_, __ATOMIC_RELAXED) - FILCH_STEP_; /* own: only the owner writes it */
+    struct filch_slot_ *slot = filch_slot_own_(d, b);
+    *ret_slot = slot;
+    return FILCH_LIKELY_(__atomic_load_n(&slot->whose_, __ATOMIC_RELAXED) == whose) && /* own: only the owner writes slots */
+           filch_deque_claim_(d, b);
+}
+
+/* Whether the caller's stack has room for a call in place. */
+static inline bool filch_shallow_(const struct filch_worker_ *worker)
+{
+#if defined(__x86_64__) && !defined(FL_MODEL)
+    bool room; /* not by __builtin_frame_address, for which the whole function would have to keep a frame pointer */
+    __asm__ volatile("cmpq %1, %%rsp" : "=@cca"(room) : "m"(worker->floor_));
+    return room;
+#else
+    return (uintptr_t)__builtin_frame_address(0) > worker->floor_;
+#endif
 }
 
 /* Whether the caller may run a child in place now: the look round is not due, and this stack has room. */
@@ -166,18 +179,15 @@ static inline bool filch_may_nest_(struct filch_worker_ *worker)
 {
     int32_t budget = __atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1; /* hint: a thief that begs sets it to 0 */
     __atomic_store_n(&worker->budget_, budget, __ATOMIC_RELAXED);             /* hint: it does so again if this hides it */
-    return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_((uintptr_t)__builtin_frame_address(0) > worker->floor_);
+    return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_(filch_shallow_(worker));
 }
 
-/* Whether somebody sleeps who may have to be woken for what was just put, or that cannot be told without a fence. */
+/* Whether somebody sleeps who may have to be woken for what was just put. (Where membarrier is missing: always.) */
 static inline bool filch_sleepers_(struct filch_worker_ *worker)
 {
-#ifdef FL_MODEL
-    FL_MODEL_LIGHT();
-#endif
-    __asm__ volatile("" ::: "memory");                                /* [doze] pairs with fl_idle_doze */
+    filch_barrier_();                                                 /* [doze] pairs with fl_idle_doze */
     uint64_t word = __atomic_load_n(worker->idle_, __ATOMIC_RELAXED); /* [doze] the read behind the barrier */
-    return FILCH_UNLIKELY_(((uint32_t)word & 0xffff0000u) | worker->deque_.fenced_);
+    return FILCH_UNLIKELY_((uint32_t)word > 0xffffu);
 }
 
 #endif

@@ -31,8 +31,6 @@ typedef struct filch_scope {
     int64_t others_;                 /* atomic: minus the children that ended elsewhere; see runtime/sync/scope.c */
     uint32_t state_;                 /* atomic: which of the slow parts below are in use */
     int32_t result_;                 /* atomic: the first failure, or 0 */
-    int64_t limit_;                  /* mine_ at which the spawner looks whether to let its children go first */
-    int64_t bottom_;                 /* where the owner's worker's deque ended after the last spawn: a guess that saves a load */
     /* From here on valid only once state_ says so. */
     int32_t cancelled_;
     uint32_t lock_;
@@ -52,11 +50,9 @@ FILCH_API void filch_scope_enter_until_(filch_scope *scope, int64_t deadline);
 FILCH_API void filch_scope_leave_slow_(filch_scope *scope);
 FILCH_API void filch_scope_outside_(void) __attribute__((noreturn, cold));
 FILCH_API int filch_spawn_slow_(filch_scope *scope, filch_fn *fn, void *arg);
-FILCH_API int filch_spawned_slow_(filch_scope *scope);
+FILCH_API void filch_notify_(void);
 FILCH_API int filch_join_slow_(filch_scope *scope);
 FILCH_API void filch_child_failed_(filch_scope *scope, int result);
-
-#define FILCH_SPAWN_BOUND_ 1024 /* unstarted children at which a spawner lets them go first */
 
 static inline void filch_scope_enter_(filch_scope *scope)
 {
@@ -70,7 +66,6 @@ static inline void filch_scope_enter_(filch_scope *scope)
     scope->others_ = 0;
     scope->state_ = 0;
     scope->result_ = 0;
-    scope->limit_ = FILCH_SPAWN_BOUND_;
     task->inner_ = scope;
 }
 
@@ -108,9 +103,10 @@ static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void
     int64_t bottom = __atomic_load_n(&w->deque_.bottom_, __ATOMIC_RELAXED); /* own: only its worker writes it */
     if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || FILCH_UNLIKELY_(bottom >= w->deque_.limit_))
         return filch_spawn_slow_(scope, fn, arg);
-    scope->bottom_ = filch_deque_put_at_(&w->deque_, bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
-    if (FILCH_UNLIKELY_(++scope->mine_ >= scope->limit_) || filch_sleepers_(w))
-        return filch_spawned_slow_(scope);
+    filch_deque_put_(&w->deque_, filch_slot_own_(&w->deque_, bottom), bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
+    scope->mine_++;
+    if (filch_sleepers_(w))
+        filch_notify_();
     return 0;
 }
 
@@ -133,11 +129,9 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
     if (FILCH_UNLIKELY_(!w->current_) || FILCH_UNLIKELY_(w->current_->inner_ != scope)) /* the innermost one of the caller's */
         return filch_join_slow_(scope);
     while (scope->mine_ > 0) {
-        int64_t bottom = scope->bottom_;
-        if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, bottom, (uintptr_t)scope)))
+        struct filch_slot_ *slot;
+        if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, (uintptr_t)scope, &slot)))
             return filch_join_slow_(scope);
-        struct filch_slot_ *slot = filch_slot_own_(&w->deque_, bottom - 1);
-        scope->bottom_ = bottom - 1;
         scope->mine_--;
         int result = ((filch_fn *)slot->fn_)((void *)slot->arg_);
         if (FILCH_UNLIKELY_(result < 0))
@@ -175,60 +169,51 @@ FILCH_API void filch_set_name(const char *name);
 
 /* ---- the in-frame fork: one child, no descriptor, no count ---- */
 
-/** A forked call, in the caller's frame. Every field is private. */
+/** A forked call. Every field is private. Only inline functions take its address, so that a compiler keeps it in registers. */
 typedef struct filch_frame {
-    filch_scope *scope_; /* the innermost one at the fork */
-    uintptr_t state_;    /* atomic */
-    int64_t bottom_;     /* where the worker's deque ended after the fork: a guess that saves a load */
-    int result_;
-    filch_fn *fn_; /* only while nobody else was offered it; else it stands in the deque */
+    int64_t token_; /* which one, among all that are under way in this runtime; < 0: nobody was offered it */
+    filch_fn *fn_;
     void *arg_;
 } filch_frame;
 
-FILCH_API int filch_fork_slow_(filch_frame *frame, filch_fn *fn, void *arg);
-FILCH_API int filch_forked_slow_(void);
-FILCH_API int filch_meet_slow_(filch_frame *frame);
+FILCH_API int64_t filch_fork_slow_(filch_fn *fn, void *arg);
+FILCH_API int filch_meet_slow_(int64_t token, filch_fn *fn, void *arg);
+
+#define FILCH_KEPT_ ((int64_t)-1) /* a token: not offered, for want of a deque */
 
 /** Offers `fn(arg)` to other workers while the caller goes on; filch_meet(frame) must follow in the same function, forks and meets nested like
  * brackets. About half the cost of a scope: it pays where a task is a few nanoseconds and the fork is fixed. The call has no
  * name and no scope of its own, and its failure cancels nobody.
- * @param frame in the caller's frame, lent until filch_meet returns
+ * @param frame in the caller's frame, until filch_meet returns; must not be copied
  * @return 0; -ENOMEM when nothing can be offered. Never needs to be checked: what was not offered (also in FILCH_MODEL_11) or not taken
  * filch_meet runs, so nothing before it may wait for the call. Context: task, never parks. */
-static inline int filch_fork(filch_frame *frame, filch_fn *fn, void *arg)
+static inline __attribute__((always_inline)) int filch_fork(filch_frame *frame, filch_fn *fn, void *arg)
 {
     struct filch_worker_ *w = filch_self_();
     int64_t bottom = __atomic_load_n(&w->deque_.bottom_, __ATOMIC_RELAXED); /* own: only its worker writes it */
-    if (FILCH_UNLIKELY_(bottom >= w->deque_.limit_))
-        return filch_fork_slow_(frame, fn, arg);
-    frame->scope_ = w->current_->inner_;
-    frame->state_ = 0;
-    frame->bottom_ = filch_deque_put_at_(&w->deque_, bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)frame | 1);
+    frame->fn_ = fn;
+    frame->arg_ = arg;
+    if (FILCH_UNLIKELY_(bottom >= w->deque_.limit_)) {
+        frame->token_ = filch_fork_slow_(fn, arg);
+        return frame->token_ < FILCH_KEPT_ ? (int)frame->token_ : 0;
+    }
+    frame->token_ = filch_deque_put_(&w->deque_, filch_slot_own_(&w->deque_, bottom), bottom, (uintptr_t)fn, (uintptr_t)arg,
+                                     (uintptr_t)w->current_->inner_ | FILCH_WHOSE_FRAME_);
     if (filch_sleepers_(w))
-        return filch_forked_slow_();
+        filch_notify_();
     return 0;
 }
 
-/** Runs what `frame` offered if nobody took it, else waits for it.
+/** Runs what `frame` offered if nobody took it, else waits for it. A compiler that sees the filch_fork before it sees whom it calls: it may inline that.
  * @return what `fn` returned. Context: the task that forked, parks. */
-static inline FILCH_PARKS int filch_meet(filch_frame *frame)
+static inline __attribute__((always_inline)) FILCH_PARKS int filch_meet(filch_frame *frame)
 {
     struct filch_worker_ *w = filch_self_();
-    if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, frame->bottom_, (uintptr_t)frame | 1)))
-        return filch_meet_slow_(frame);
-    struct filch_slot_ *slot = filch_slot_own_(&w->deque_, frame->bottom_ - 1);
-    return ((filch_fn *)slot->fn_)((void *)slot->arg_);
-}
-
-/** As filch_meet, for a caller that says once more what it forked, so that the compiler sees whom it calls: it may inline that.
- * @param fn as given to filch_fork @param arg as given to filch_fork
- * @return what `fn` returned. Context: the task that forked, parks. */
-static inline FILCH_PARKS int filch_meet_as(filch_frame *frame, filch_fn *fn, void *arg)
-{
-    struct filch_worker_ *w = filch_self_();
-    if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, frame->bottom_, (uintptr_t)frame | 1)))
-        return filch_meet_slow_(frame);
-    return fn(arg);
+    int64_t token = frame->token_;
+    if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_guessed_(&w->deque_, token)) ||
+        FILCH_UNLIKELY_(!filch_deque_claim_(&w->deque_, token - FILCH_STEP_)))
+        return filch_meet_slow_(token, frame->fn_, frame->arg_);
+    return frame->fn_(frame->arg_);
 }
 
 /** One part of filch_for: the half-open range [begin, end). */

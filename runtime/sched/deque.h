@@ -10,12 +10,16 @@
  * file adds growth, the general pop and the thief. A model checker compiles both as they are (tests/model/).
  *
  * Invariants
- *   1. top <= bottom + 1; the items are the indices [top, bottom). top never decreases. Both are signed and 64 bits wide: they neither wrap
- *      nor mistake bottom - 1 for a large number when bottom is 0.
- *   2. Item i stands in slot i & mask of every buffer that was current while i was in the deque.
+ *   1. top <= bottom + 1 slot; the items are the indices [top, bottom). top never decreases. Both are signed, 64 bits wide, and count bytes, a slot being
+ *      FILCH_STEP_: they neither wrap nor mistake the index below bottom for a large number when bottom is 0.
+ *   2. Item i stands at i & mask in every buffer that was current while i was in the deque.
  *   3. bottom - top <= capacity; the owner writes slot i only while bottom - top < capacity by a top it has read, so a thief that reads an
  *      overwritten or torn slot holds an index below the present top, and its compare-and-swap fails.
  *   4. A buffer that was replaced stays readable until fl_deque_fini: a thief may still hold it.
+ *   5. An in-frame fork is named by its token, the index behind it where it was first put. While it has not been met no other fork of the runtime has that
+ *      token: the deques of a runtime use different indices; a thief, or a pop of the last item, moves top past the index for ever; and who takes one to run
+ *      it elsewhere than at its meet takes it in one of these two ways (fl_deque_next). Put into a deque again at another index, it carries its token along.
+ *   6. limit_ <= full_ <= top + capacity; slots_ and mask_ are those of the present buffer, unless fenced_.
  *
  * Memory ordering
  *   [publish] filch_deque_put_ stores bottom with release, fl_deque_steal loads it with acquire: whoever sees the index sees the slot and what the
@@ -24,13 +28,14 @@
  *             must be loaded after bottom, else it may be too small for the index.
  *   [take]    owner and thieves agree on the last item, thieves on every item, by compare-and-swap of top, which only ever counts up.
  *   [fence]   pop writes bottom and then reads top; a thief reads top and then bottom. Without a store-load barrier in both, owner and thief could
- *             take the same item. The owner's is filch_barrier_, the thief's fl_barrier_heavy (base/barrier.h).
+ *             take the same item. The owner's is fl_barrier_light, inline filch_barrier_, the thief's fl_barrier_heavy (base/barrier.h). Where the light one is
+ *             a fence, inline functions are kept away: they find every put at its limit and nothing of theirs to take.
  *             One barrier covers one theft: an owner whose read of top came before the thief's swap takes index top + 1 without looking again, so
  *             a thief that wants a second item needs a second barrier.
  *   The owner's own reads of bottom and buffer are relaxed: nobody else writes them. pop reads top relaxed: a smaller, older value only sends it to
  *   the compare-and-swap.
  *
- * Who may call: push, pop, give, room and fini the owner alone; steal and size_hint anybody. */
+ * Who may call: push, pop, next, give, room, bound and fini the owner alone; steal and size_hint anybody. */
 #ifndef FL_SCHED_DEQUE_H
 #define FL_SCHED_DEQUE_H
 
@@ -49,7 +54,14 @@
 /** What the deque holds, as its users see it. */
 struct fl_item {
     uintptr_t fn, arg, whose;
+    int64_t token; /**< FL_WHOSE_FRAME only */
 };
+
+/** In the lowest bits of an item's `whose`, which is a scope otherwise: an in-frame fork, a descriptor, a fork that has a token of its own. */
+#define FL_WHOSE_FRAME FILCH_WHOSE_FRAME_
+#define FL_WHOSE_TASK ((uintptr_t)2)
+#define FL_WHOSE_MOVED ((uintptr_t)4)
+#define FL_WHOSE_MASK ((uintptr_t)7)
 
 enum fl_stolen { FL_STEAL_EMPTY = 0, FL_STEAL_GOT = 1, FL_STEAL_LOST = 2 };
 
@@ -63,16 +75,20 @@ FL_INLINE struct filch_buffer_ *fl_deque_buffer_new(int64_t capacity, struct fil
     struct filch_buffer_ *buffer = malloc(sizeof *buffer + (size_t)capacity * sizeof(struct filch_slot_));
     if (!buffer)
         return NULL;
-    buffer->mask_ = capacity - 1;
+    buffer->mask_ = (capacity - 1) * FILCH_STEP_;
     buffer->older_ = older;
     return buffer;
 }
 
-FL_INLINE void fl_slot_read(struct filch_slot_ *slot, struct fl_item *ret_item)
+FL_INLINE void fl_slot_read(struct filch_buffer_ *buffer, int64_t index, struct fl_item *ret_item)
 {
+    struct filch_slot_ *slot = filch_slot_at_(buffer, index);
     ret_item->fn = load_relaxed(fl_atomic(uintptr_t, &slot->fn_));   /* [publish] visible because bottom was acquired; own for the owner */
     ret_item->arg = load_relaxed(fl_atomic(uintptr_t, &slot->arg_)); /* [publish] as above */
     ret_item->whose = load_relaxed(fl_atomic(uintptr_t, &slot->whose_)); /* [publish] as above */
+    ret_item->token = index + FILCH_STEP_;
+    if (unlikely(ret_item->whose & FL_WHOSE_MOVED))
+        ret_item->token = load_relaxed(fl_atomic(int64_t, &slot->token_)); /* [publish] as above */
 }
 
 FL_INLINE void fl_slot_write(struct filch_slot_ *slot, const struct fl_item *item)
@@ -80,19 +96,33 @@ FL_INLINE void fl_slot_write(struct filch_slot_ *slot, const struct fl_item *ite
     store_relaxed(fl_atomic(uintptr_t, &slot->fn_), item->fn);       /* [buffer] by the store of buffer_ */
     store_relaxed(fl_atomic(uintptr_t, &slot->arg_), item->arg);     /* [buffer] as above */
     store_relaxed(fl_atomic(uintptr_t, &slot->whose_), item->whose); /* [buffer] as above */
+    if (unlikely(item->whose & FL_WHOSE_MOVED))
+        store_relaxed(fl_atomic(int64_t, &slot->token_), item->token); /* [buffer] as above */
 }
 
-/** @return false: no memory. */
-FL_INLINE bool fl_deque_init(struct filch_deque_ *d)
+/* Where inline functions find nothing of theirs. */
+static struct filch_slot_ fl_no_slot;
+
+/* Shows inline functions the buffer, unless they would need a fence. */
+FL_INLINE void fl_deque_show(struct filch_deque_ *d, struct filch_buffer_ *buffer, int64_t full)
+{
+    d->full_ = full;
+    d->limit_ = d->fenced_ ? INT64_MIN : full;
+    d->slots_ = d->fenced_ ? (char *)&fl_no_slot : (char *)(buffer + 1);
+    d->mask_ = d->fenced_ ? 0 : buffer->mask_;
+}
+
+/** fenced_ is set already. @param first index of the first item, a multiple of FILCH_STEP_: those of several deques must differ for ever, because they name forks
+ * @return false: no memory. */
+FL_INLINE bool fl_deque_init(struct filch_deque_ *d, int64_t first)
 {
     struct filch_buffer_ *buffer = fl_deque_buffer_new(FL_DEQUE_FIRST_CAPACITY, NULL);
     if (!buffer)
         return false;
-    store_relaxed(FL_DEQUE_BOTTOM(d), 0);      /* init: no thief yet */
-    store_relaxed(FL_DEQUE_TOP(d), 0);         /* init: no thief yet */
+    store_relaxed(FL_DEQUE_BOTTOM(d), first);  /* init: no thief yet */
+    store_relaxed(FL_DEQUE_TOP(d), first);     /* init: no thief yet */
     store_relaxed(FL_DEQUE_BUFFER(d), buffer); /* init: no thief yet */
-    d->limit_ = FL_DEQUE_FIRST_CAPACITY;
-    d->mask_ = buffer->mask_;
+    fl_deque_show(d, buffer, first + FL_DEQUE_FIRST_CAPACITY * FILCH_STEP_);
     return true;
 }
 
@@ -111,55 +141,73 @@ FL_INLINE int64_t fl_deque_size_hint(struct filch_deque_ *d)
 {
     int64_t t = load_relaxed(FL_DEQUE_TOP(d));    /* hint: only tells whether a look is worth while */
     int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)); /* hint: as above */
-    return b > t ? b - t : 0;
+    return b > t ? (b - t) / FILCH_STEP_ : 0;
 }
 
 /** Makes room to push: a newer top, else a larger buffer. @return false: no memory. */
 FL_SLOW bool fl_deque_room(struct filch_deque_ *d)
 {
-    if (d->limit_ == INT64_MIN)
-        return false;
     struct filch_buffer_ *old = load_relaxed(FL_DEQUE_BUFFER(d)); /* own: only the owner replaces it */
-    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d));                 /* own: only the owner writes it */
-    int64_t t = load_acquire(FL_DEQUE_TOP(d)); /* [take] pairs with the swap of a thief, whose read of the slot came before it */
-    int64_t capacity = old->mask_ + 1;
-    if (b - t < capacity - capacity / 4) {
-        d->limit_ = t + capacity;
-        return true;
-    }
-    struct filch_buffer_ *wide = fl_deque_buffer_new(2 * capacity, old);
+    if (!old)
+        return false;
+    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)); /* own: only the owner writes it */
+    int64_t t = load_acquire(FL_DEQUE_TOP(d));    /* [take] pairs with the swap of a thief, whose read of the slot came before it */
+    int64_t capacity = old->mask_ + FILCH_STEP_;
+    struct filch_buffer_ *wide = b - t < capacity - capacity / 4 ? NULL : fl_deque_buffer_new(2 * capacity / FILCH_STEP_, old);
     if (!wide) {
-        d->limit_ = t + capacity;
-        return b < d->limit_;
+        fl_deque_show(d, old, t + capacity);
+        return b < d->full_;
     }
-    for (int64_t i = t; i < b; i++) {
+    for (int64_t i = t; i < b; i += FILCH_STEP_) {
         struct fl_item item;
-        fl_slot_read(filch_slot_at_(old, i), &item);
+        fl_slot_read(old, i, &item);
         fl_slot_write(filch_slot_at_(wide, i), &item);
     }
     store_release(FL_DEQUE_BUFFER(d), wide); /* [buffer] pairs with fl_deque_steal */
-    d->limit_ = t + 2 * capacity;
-    d->mask_ = wide->mask_;
+    fl_deque_show(d, wide, t + 2 * capacity);
     return true;
+}
+
+/** Sends the owner to the slow path of an inline put again after `n` more at most. */
+FL_INLINE void fl_deque_bound(struct filch_deque_ *d, int64_t n)
+{
+    int64_t bound = load_relaxed(FL_DEQUE_BOTTOM(d)) + n * FILCH_STEP_; /* own: only the owner writes it */
+    if (likely(!d->fenced_))
+        d->limit_ = bound < d->full_ ? bound : d->full_;
+}
+
+/** The token of a fork that is put now. */
+FL_INLINE int64_t fl_deque_token(struct filch_deque_ *d)
+{
+    return load_relaxed(FL_DEQUE_BOTTOM(d)) + FILCH_STEP_; /* own: only the owner writes it */
 }
 
 /** Puts an item at the bottom. @return false: no memory, nothing pushed. */
 FL_INLINE bool fl_deque_push(struct filch_deque_ *d, const struct fl_item *item)
 {
-    if (filch_deque_tight_(d) && !fl_deque_room(d))
+    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)); /* own: only the owner writes it */
+    if (unlikely(b >= d->full_) && !fl_deque_room(d))
         return false;
-    filch_deque_put_(d, item->fn, item->arg, item->whose);
+    struct filch_slot_ *slot = filch_slot_at_(load_relaxed(FL_DEQUE_BUFFER(d)), b); /* own: only the owner replaces it */
+    uintptr_t whose = item->whose;
+    if (unlikely(whose & FL_WHOSE_FRAME) && item->token != b + FILCH_STEP_) {
+        store_relaxed(fl_atomic(int64_t, &slot->token_), item->token); /* [publish] by the store of bottom */
+        whose |= FL_WHOSE_MOVED;
+    }
+    filch_deque_put_(d, slot, b, item->fn, item->arg, whose);
     return true;
 }
 
 /** Takes the newest item. @return false: empty. */
 FL_INLINE bool fl_deque_pop(struct filch_deque_ *d, struct fl_item *ret_item)
 {
-    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)) - 1;                /* own: only the owner writes it */
+    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)) - FILCH_STEP_;      /* own: only the owner writes it */
     struct filch_buffer_ *buffer = load_relaxed(FL_DEQUE_BUFFER(d)); /* own: only the owner replaces it */
-    if (!filch_deque_claim_(d, b))
+    filch_deque_lower_(d, b);
+    fl_barrier_light(); /* [fence] pairs with fl_deque_steal */
+    if (!filch_deque_lowered_(d, b))
         return false;
-    fl_slot_read(filch_slot_at_(buffer, b), ret_item); /* nobody overwrites it before the owner's next push */
+    fl_slot_read(buffer, b, ret_item); /* nobody overwrites it before the owner's next push */
     return true;
 }
 
@@ -172,10 +220,24 @@ FL_INLINE unsigned fl_deque_give(struct filch_deque_ *d, struct fl_item *ret_ite
     struct filch_buffer_ *buffer = load_relaxed(FL_DEQUE_BUFFER(d)); /* own: only the owner replaces it */
     if (t >= b)
         return 0;
-    unsigned n = (unsigned)((b - t + 1) / 2 < most ? (b - t + 1) / 2 : most);
+    int64_t half = ((b - t) / FILCH_STEP_ + 1) / 2;
+    unsigned n = half < most ? (unsigned)half : most;
     for (unsigned i = 0; i < n; i++)
-        fl_slot_read(filch_slot_at_(buffer, t + i), &ret_items[i]);
-    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + n) ? n : 0; /* [take] against thieves */
+        fl_slot_read(buffer, t + i * FILCH_STEP_, &ret_items[i]);
+    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + n * FILCH_STEP_) ? n : 0; /* [take] against thieves */
+}
+
+/** Takes the newest item, as fl_deque_pop; but an in-frame fork that is neither the last item nor a moved one stays, and the oldest item is taken in its stead: the
+ * index of a fork whose end somebody waits for must not be used again. @return false: empty, or a thief was quicker. */
+FL_INLINE bool fl_deque_next(struct filch_deque_ *d, struct fl_item *ret_item)
+{
+    if (!fl_deque_pop(d, ret_item))
+        return false;
+    if (likely(!(ret_item->whose & FL_WHOSE_FRAME)) || ret_item->whose & FL_WHOSE_MOVED ||
+        ret_item->token == load_relaxed(FL_DEQUE_BOTTOM(d))) /* own: only the owner writes it; it was the last: top has passed it */
+        return true;
+    fl_deque_push(d, ret_item); /* cannot fail: its slot has just been freed */
+    return fl_deque_give(d, ret_item, 1) == 1;
 }
 
 /** Takes the oldest item. FL_STEAL_LOST: another thief or the owner was quicker. */
@@ -187,8 +249,9 @@ FL_INLINE enum fl_stolen fl_deque_steal(struct filch_deque_ *d, struct fl_item *
     if (t >= b)
         return FL_STEAL_EMPTY;
     struct filch_buffer_ *buffer = load_acquire(FL_DEQUE_BUFFER(d)); /* [buffer] pairs with fl_deque_room */
-    fl_slot_read(filch_slot_at_(buffer, t), ret_item);
-    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + 1) ? FL_STEAL_GOT : FL_STEAL_LOST; /* [take] the one who counts top up has the item */
+    fl_slot_read(buffer, t, ret_item);
+    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + FILCH_STEP_) ? FL_STEAL_GOT
+                                                             : FL_STEAL_LOST; /* [take] the one who counts top up has the item */
 }
 
 #endif

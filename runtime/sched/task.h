@@ -18,6 +18,7 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "base/lock.h"
 
 #include <filch/task.h>
 
@@ -33,17 +34,39 @@ enum fl_task_flag {
     FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
 };
 
+/** One who has come first to the place where an in-frame fork ends and is met (sync/frame.c). */
+struct fl_fork_end {
+    struct fl_fork_end *next;
+    int64_t token;
+    struct fl_task *joiner; /**< who waits; NULL: the fork has ended, and this lies in its descriptor */
+    int32_t result;
+    bool ended;
+};
+
+#define FL_FORK_PLACES 64
+
+/** The places of a runtime, by token. */
+struct fl_fork_place {
+    struct fl_lock lock;
+    struct fl_fork_end *first;
+};
+
 struct fl_task {
     struct filch_task_head_ head; /**< innermost open scope; first, because the public inline functions look here */
     struct filch_scope *scope;    /**< the scope it is a child of */
     union {
         const char *name;
-        struct filch_frame *frame; /**< FL_TASK_FRAME: an in-frame fork, which has no name */
+        int64_t token; /**< FL_TASK_FRAME: which in-frame fork it is; those have no name */
     };
     struct filch_runtime *runtime; /**< NULL: a plain thread */
-    filch_fn *fn;                  /**< what it runs; used once, when it begins */
-    void *arg;
-    struct fl_list link; /**< FL_TASK_LINKED: in the scope's list */
+    union {
+        struct {
+            filch_fn *fn; /**< what it runs; used once, when it begins */
+            void *arg;
+            struct fl_list link; /**< FL_TASK_LINKED: in the scope's list */
+        };
+        struct fl_fork_end fork_end; /**< FL_TASK_FRAME: once it has ended, until it is met */
+    };
     /* the second line: what a switch touches */
     uint32_t flags;          /**< enum fl_task_flag */
     int32_t err;             /**< errno, kept while parked */
@@ -60,11 +83,6 @@ struct fl_task {
 _Static_assert(sizeof(struct fl_task) == 128, "two lines");
 _Static_assert(offsetof(struct fl_task, head) == 0, "filch_scope_leave_ writes through owner_");
 _Static_assert(offsetof(struct fl_task, flags) == 64, "a switch touches the second line");
-
-/** Whose an item of the deque is: a scope's, or by its lowest bits an in-frame fork's or a descriptor. */
-#define FL_WHOSE_FRAME ((uintptr_t)1)
-#define FL_WHOSE_TASK ((uintptr_t)2)
-#define FL_WHOSE_MASK ((uintptr_t)3)
 
 /** Its name, or NULL. */
 FL_INLINE const char *fl_task_name(const struct fl_task *task)

@@ -52,8 +52,11 @@
 #define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
 #define TRIM_KEEP 64          /* stacks a class that keep it */
 
-static const uint64_t nobody_sleeps;
-struct fl_worker fl_no_worker = {.hot = {.kind_ = FL_KIND_NONE, .budget_ = INT32_MAX, .idle_ = &nobody_sleeps, .deque_.limit_ = INT64_MIN}};
+static const uint64_t nobody_sleeps, somebody_sleeps = UINT32_MAX;
+struct fl_worker fl_no_worker = {.hot = {.kind_ = FL_KIND_NONE,
+                                         .budget_ = INT32_MAX,
+                                         .idle_ = &nobody_sleeps,
+                                         .deque_ = {.limit_ = INT64_MIN, .full_ = INT64_MIN, .slots_ = (char *)&fl_no_slot}}};
 __thread struct filch_worker_ *filch_worker_tls_ = &fl_no_worker.hot;
 
 /* ---- making ready, waking ---- */
@@ -112,35 +115,32 @@ struct fl_task *fl_worker_tell(struct fl_worker *w)
 
 /* ---- running ---- */
 
-/* What a task that parked, failed, or was more than a plain child leaves behind. @return whether it counts in its scope. */
+/* What a task that parked, failed, or was more than a plain child leaves behind. @return false: it was an in-frame fork, which counts in no scope, and its
+ * descriptor is gone. */
 static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int result)
 {
-    bool counts = !(task->flags & FL_TASK_FRAME);
-    if (result < 0 && counts)
+    if (result < 0 && !(task->flags & FL_TASK_FRAME))
         w->runtime->hooks->child_failed(task->scope, result);
     if (task->flags & FL_TASK_LINKED)
         w->runtime->hooks->unlink(task);
     if (task->flags & FL_TASK_PARKED)
         store_relaxed(fl_atomic(void *, &task->stack->task), NULL); /* hint: dumps look at it */
-    if (!counts)
-        w->runtime->hooks->frame_ended(task->frame, result);
-    task->scope = NULL; /* fl_item_task: whoever uses it next begins from scratch */
-    return counts;
+    task->scope = NULL;                                             /* fl_item_task: whoever uses it next begins from scratch */
+    if (task->flags & FL_TASK_FRAME) {
+        if (w->runtime->hooks->fork_ended(task, result))
+            fl_worker_put_task(w, task);
+        return false;
+    }
+    return true;
 }
 
 /* A task that the loop ran has ended. */
 FL_INLINE void end(struct fl_worker *w, struct fl_task *task, int result)
 {
     struct filch_scope *scope = task->scope;
-    bool counts = true;
-    if (unlikely((task->flags | (uint32_t)(result < 0)) != 0))
-        counts = end_slow(w, task, result);
-    if (likely(!w->spare))
-        w->spare = task;
-    else
-        fl_pool_put(&w->pool, task);
-    if (unlikely(!counts))
+    if (unlikely((task->flags | (uint32_t)(result < 0)) != 0) && !end_slow(w, task, result))
         return;
+    fl_worker_put_task(w, task);
     if (likely(w->ended_scope == scope)) {
         w->ended++;
         return;
@@ -195,9 +195,8 @@ struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
     task->fn = (filch_fn *)item->fn;
     task->arg = (void *)item->arg;
     if (unlikely(item->whose & FL_WHOSE_FRAME)) {
-        struct filch_frame *frame = (struct filch_frame *)(item->whose & ~FL_WHOSE_MASK);
-        fl_task_begin(task, w->runtime, frame->scope_);
-        task->frame = frame;
+        fl_task_begin(task, w->runtime, (struct filch_scope *)(item->whose & ~FL_WHOSE_MASK));
+        task->token = item->token;
         task->flags = FL_TASK_FRAME | FL_TASK_NEW;
     } else {
         if (likely((uintptr_t)task->scope == item->whose))
@@ -255,7 +254,7 @@ static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
     struct fl_item item;
     if (!task)
         task = fl_inject_pop(&w->runtime->inject);
-    if (!task && fl_deque_pop(&w->hot.deque_, &item) && !(task = fl_item_task(w, &item)))
+    if (!task && fl_deque_next(&w->hot.deque_, &item) && !(task = fl_item_task(w, &item)))
         fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
     return task;
 }
@@ -425,7 +424,7 @@ FL_INLINE struct fl_task *next(struct fl_worker *w)
         w->turns--;
         task = fl_ready_pop(&w->ready);
     }
-    if (likely(!task) && fl_deque_pop(&w->hot.deque_, &item)) {
+    if (likely(!task) && fl_deque_next(&w->hot.deque_, &item)) {
         if (unlikely((uintptr_t)w->ended_scope != item.whose) && w->ended_scope && (task = joiner_first(w, &item)))
             return task;
         task = fl_item_task(w, &item);
@@ -511,6 +510,12 @@ void *fl_worker_main(void *arg)
     return NULL;
 }
 
+/* The indices of a runtime's deques never meet: each has an equal share of what 63 bits can count, with two workers 2^57 items, with 1,024 2^48. */
+static int64_t first_index(struct filch_runtime *runtime, unsigned index)
+{
+    return INT64_MAX / (int64_t)runtime->count * (int64_t)index & -FILCH_STEP_;
+}
+
 int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worker **ret_worker)
 {
     struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
@@ -519,15 +524,16 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     *w = (struct fl_worker){.runtime = runtime, .index = index, .random = 2463534242u + index * 7919u, .cpu = -1, .nap = NAP_MIN};
     w->hot.budget_ = w->budget_full = 8;
     w->pool.pool = &runtime->pool;
-    w->hot.idle_ = (const uint64_t *)&runtime->idle.word;
     w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: chosen before any worker is made */
+    w->hot.idle_ = w->hot.deque_.fenced_ ? &somebody_sleeps : (const uint64_t *)&runtime->idle.word;
     w->ring.wake_fd = -1;
     fl_stack_cache_init(&w->stacks, runtime->stacks);
     fl_wheel_init(&w->wheel, fl_clock());
     int r = -ENOMEM;
     w->spare = fl_pool_get(&w->pool); /* so that a worker can always run one task at a time */
     w->stack = fl_stack_get(&w->stacks, runtime->stack_class);
-    if (w->spare && w->stack && fl_deque_init(&w->hot.deque_) && fl_ready_init(&w->ready) && fl_steal_init(w) == 0)
+    if (w->spare && w->stack && fl_deque_init(&w->hot.deque_, first_index(runtime, index)) && fl_ready_init(&w->ready) &&
+        fl_steal_init(w) == 0)
         r = fl_ring_init(&w->ring);
     if (r < 0) {
         fl_worker_free(w);

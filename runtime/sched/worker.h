@@ -20,7 +20,7 @@
 
 /** What the floors above give the scheduler, so that no arrow points up. */
 struct fl_hooks {
-    void (*frame_ended)(struct filch_frame *frame, int result);     /**< an in-frame fork has ended here, not in place */
+    bool (*fork_ended)(struct fl_task *task, int result);           /**< an in-frame fork has ended here; false: its descriptor is kept */
     void (*child_failed)(struct filch_scope *scope, int result);    /**< a child returned a negative result */
     void (*unlink)(struct fl_task *task);                           /**< a FL_TASK_LINKED task has ended */
     void (*cancel_operation)(struct fl_task *task, uint64_t waits); /**< a task parked in an operation was cancelled */
@@ -119,6 +119,7 @@ struct filch_runtime {
     _Atomic(uint32_t) wake_next; /**< where the search for a sleeper starts */
     struct fl_task root_task;    /**< owner of the root scope: stands for the thread that stops the runtime */
     struct filch_scope root;     /**< the scope of everything submitted */
+    struct fl_fork_place forks[FL_FORK_PLACES];
     struct fl_lock outside_lock; /**< guards outside: descriptors for tasks that come from plain threads */
     struct fl_pool_cache outside;
 };
@@ -153,6 +154,15 @@ FL_INLINE struct fl_task *fl_current(void)
 FL_INLINE uintptr_t fl_stack_floor(const struct fl_stack *stack)
 {
     return stack->low + ((uintptr_t)1 << (FL_STACK_MIN_SHIFT + stack->cls) >> 2);
+}
+
+/** Puts a descriptor where the loop finds one first. */
+FL_INLINE void fl_worker_put_task(struct fl_worker *w, struct fl_task *task)
+{
+    if (likely(!w->spare))
+        w->spare = task;
+    else
+        fl_pool_put(&w->pool, task);
 }
 
 /** Counts a dispatch. @return whether it is time to look round. */

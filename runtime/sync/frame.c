@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The in-frame fork: one child, offered from the caller's own frame.
+/* The in-frame fork: one child, offered from the caller's own frame, of which nothing is left in memory but its item in the deque.
  *
- * The deque item is the frame itself, told from a task by its lowest bit. If it is still there when the caller comes back for it, it is
- * taken out and called: no descriptor was made, nothing was counted, and the call is as if the caller had made it. Only a thief (or the loop, while the
- * caller is parked) wraps it in a descriptor.
+ * If the item is still there when the caller comes back for it, it is taken out and the call is made as if the caller had made it: no descriptor,
+ * no count, and nothing whose address a compiler would have to keep, so that it may inline the call or make a loop of it. Only a thief (or the
+ * loop, while the caller is parked) wraps it in a descriptor. Then runner and joiner meet in a table of the runtime, under the fork's token: whoever comes
+ * first leaves a note. The runner's lies in its descriptor, the joiner's in its frame, so that neither needs memory.
  *
  * Invariants
- *   1. state_ is OFFERED while the frame is in a deque or runs elsewhere; ENDED when its result is there; otherwise the address of the joiner's task, which
- *      is parked. KEPT: it was never offered.
- *   2. Exactly one of runner and joiner makes the joiner go on: whoever comes second to state_.
+ *   1. A token names one fork from its fork to its meet (sched/deque.h, invariant 5).
+ *   2. There is at most one note of a token: the runner's once it has ended, or the joiner's while it is parked.
+ *   3. A joiner goes on once it has been given the result, or has found the runner's note.
  *
- * Memory ordering
- *   [end]  the runner's exchange of state_ releases the result, the joiner's exchange or load acquires it. */
+ * Rejected: result and state in the caller's frame, which the deque then has to point to (5.7 ns a fork against 4.3, docs/decisions/0013). */
 #include "sched/park.h"
 #include "base/panic.h"
 #include "sync/wait.h"
@@ -20,89 +20,126 @@
 
 #include <errno.h>
 
-#define OFFERED ((uintptr_t)0) /* filch_fork says so too */
-#define ENDED ((uintptr_t)1)
-#define KEPT ((uintptr_t)2)
+#define DEPTH 1024        /* forks after which the inline part comes to the slow one again, when a spawner has set a bound (sync/scope.c) */
+#define SLOW ((int64_t)1) /* in a token: no index, so that its meet comes here as well */
 
-static _Atomic(uintptr_t) *state_of(filch_frame *frame)
-{
-    return fl_atomic(uintptr_t, &frame->state_);
-}
-
-int filch_fork_slow_(filch_frame *frame, filch_fn *fn, void *arg)
+int64_t filch_fork_slow_(filch_fn *fn, void *arg)
 {
     struct fl_worker *w = fl_self();
     fl_panic_if(!w->hot.current_, "filch_fork outside a task");
-    if (w->hot.kind_ == FL_KIND_WORKER && fl_deque_room(&w->hot.deque_))
-        return filch_fork(frame, fn, arg);
-    frame->fn_ = fn;
-    frame->arg_ = arg;
-    frame->bottom_ = -1;                  /* no deque ends there: filch_meet comes to the slow path */
-    store_relaxed(state_of(frame), KEPT); /* own: nobody else knows of it */
-    return w->hot.kind_ == FL_KIND_WORKER ? -ENOMEM : 0;
+    if (w->hot.kind_ != FL_KIND_WORKER)
+        return FILCH_KEPT_;
+    struct fl_item item = {(uintptr_t)fn, (uintptr_t)arg, (uintptr_t)w->hot.current_->inner_ | FL_WHOSE_FRAME,
+                           fl_deque_token(&w->hot.deque_)};
+    if (!fl_deque_push(&w->hot.deque_, &item))
+        return -ENOMEM;
+    fl_deque_bound(&w->hot.deque_, DEPTH);
+    fl_notify(w->runtime);
+    return w->hot.deque_.fenced_ ? item.token | SLOW : item.token;
 }
 
-int filch_forked_slow_(void)
+static struct fl_fork_place *place_of(struct filch_runtime *runtime, int64_t token)
 {
-    fl_notify(fl_self()->runtime);
-    return 0;
+    return &runtime->forks[token / FILCH_STEP_ % FL_FORK_PLACES];
 }
 
-void fl_frame_ended(struct filch_frame *frame, int result)
+/* Where the note of a token is linked, or NULL. Under the place's lock. */
+static struct fl_fork_end **find(struct fl_fork_place *place, int64_t token)
 {
-    frame->result_ = result;
-    uintptr_t was = exchange_acq_rel(state_of(frame), ENDED); /* [end] pairs with filch_meet_slow_; the frame may be gone from here on */
-    if (was != OFFERED)
-        fl_make_ready((struct fl_task *)was);
+    for (struct fl_fork_end **at = &place->first; *at; at = &(*at)->next)
+        if ((*at)->token == token)
+            return at;
+    return NULL;
 }
 
-struct joiner {
-    filch_frame *frame;
-    struct fl_task *task;
-};
+static void leave_note(struct fl_fork_place *place, struct fl_fork_end *note)
+{
+    note->next = place->first;
+    place->first = note;
+}
+
+bool fl_fork_ended(struct fl_task *task, int result)
+{
+    int64_t token = task->token;
+    struct fl_fork_place *place = place_of(task->runtime, token);
+    fl_lock_take(&place->lock);
+    struct fl_fork_end **at = find(place, token);
+    if (!at) {
+        task->fork_end = (struct fl_fork_end){.token = token, .result = result};
+        leave_note(place, &task->fork_end);
+        fl_lock_give(&place->lock);
+        return false;
+    }
+    struct fl_fork_end *joiners = *at;
+    struct fl_task *joiner = joiners->joiner; /* read before the lock is given: the note is gone once the joiner goes on */
+    *at = joiners->next;
+    joiners->result = result;
+    joiners->ended = true;
+    fl_lock_give(&place->lock);
+    fl_make_ready(joiner);
+    return true;
+}
 
 /* The commit of a joiner's park. */
 static void joiner_parked(void *arg)
 {
-    struct joiner *joiner = arg;
-    struct fl_task *task = joiner->task; /* read before: once the address is published the joiner may go on */
-    uintptr_t offered = OFFERED;
-    if (!cas_acq_rel(state_of(joiner->frame), &offered, (uintptr_t)task)) /* [end] pairs with fl_frame_ended */
+    struct fl_fork_end *mine = arg;
+    struct fl_task *task = mine->joiner;
+    struct fl_fork_place *place = place_of(task->runtime, mine->token);
+    fl_lock_take(&place->lock);
+    bool ended = find(place, mine->token);
+    if (!ended)
+        leave_note(place, mine);
+    fl_lock_give(&place->lock);
+    if (ended)
         fl_make_ready(task);
 }
 
 static bool joiner_over(void *arg)
 {
-    struct joiner *joiner = arg;
-    return load_acquire(state_of(joiner->frame)) == ENDED; /* [end] pairs with fl_frame_ended */
+    struct fl_fork_end *mine = arg;
+    struct fl_fork_place *place = place_of(mine->joiner->runtime, mine->token);
+    fl_lock_take(&place->lock);
+    bool ended = mine->ended || find(place, mine->token);
+    fl_lock_give(&place->lock);
+    return ended;
 }
 
-static int wait_for(filch_frame *frame)
+static int wait_for(int64_t token)
 {
     struct fl_worker *w = fl_self();
-    struct joiner joiner = {frame, fl_worker_task(w)};
-    if (load_acquire(state_of(frame)) != ENDED) /* [end] pairs with fl_frame_ended */
-        fl_park_surely(w, joiner_parked, &joiner, "meet", joiner_over);
-    load_acquire(state_of(frame)); /* [end] pairs with fl_frame_ended */
-    return frame->result_;
+    struct fl_fork_end mine = {.token = token, .joiner = fl_worker_task(w)};
+    if (!joiner_over(&mine))
+        fl_park_surely(w, joiner_parked, &mine, "meet", joiner_over);
+    if (mine.ended) /* told before this was made ready */
+        return mine.result;
+    struct fl_fork_place *place = place_of(mine.joiner->runtime, token);
+    fl_lock_take(&place->lock);
+    struct fl_fork_end **at = find(place, token), *theirs = *at;
+    *at = theirs->next;
+    fl_lock_give(&place->lock);
+    int result = theirs->result;
+    fl_worker_put_task(fl_self(), fl_container_of(theirs, struct fl_task, fork_end));
+    return result;
 }
 
-int filch_meet_slow_(filch_frame *frame)
+int filch_meet_slow_(int64_t token, filch_fn *fn, void *arg)
 {
+    if (token < 0)
+        return fn(arg);
+    token &= ~SLOW;
     struct fl_worker *w = fl_self();
-    if (load_relaxed(state_of(frame)) == KEPT) /* own: nobody else knows of it */
-        return frame->fn_(frame->arg_);
-    if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
+    if (fl_worker_spent(w)) {
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
             fl_park_give_way(w, first);
         w = fl_self();
     }
     struct fl_item item;
-    if (!fl_deep(w) && load_acquire(state_of(frame)) == OFFERED && fl_deque_pop(&w->hot.deque_, &item)) { /* [end] waiting looks again */
-        if (item.whose == ((uintptr_t)frame | FL_WHOSE_FRAME))
-            return ((filch_fn *)item.fn)((void *)item.arg);
+    if (!fl_deep(w) && fl_deque_pop(&w->hot.deque_, &item)) {
+        if (item.whose & FL_WHOSE_FRAME && item.token == token)
+            return fn(arg);
         fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
     }
-    return wait_for(frame);
+    return wait_for(token);
 }

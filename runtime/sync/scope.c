@@ -4,8 +4,8 @@
  * A scope lives in the frame of the task that opened it, its owner. The hot half of it is counts (sched/join.h); the slow half (list of parked
  * tasks, list of inner scopes, deadline) is not even initialised until somebody in it parks in a call that can be cancelled.
  *
- *   owner_  parent_  mine_  others_  state_  result_  limit_   |   cancelled_  lock_  pins_  tasks_  scopes_  sibling_  timer_
- *   ------------------ hot: six stores ------------------      ------------- valid once state_ has READY --------------
+ *   owner_  parent_  mine_  others_  state_  result_   |   cancelled_  lock_  pins_  tasks_  scopes_  sibling_  timer_
+ *   ------------- hot: five stores -----------------       ------------- valid once state_ has READY --------------
  *
  * The tree. A task that parks for the first time enters the list of the scope it is a child of; the scopes between its innermost one and the first
  * that is linked already enter the list of their parent. So a task that never parks is in no list, and a cancel, which only has to reach parked
@@ -41,6 +41,8 @@
 #define INIT 2u   /* somebody initialises it */
 #define LINKED 4u /* in the parent's list */
 #define TIMER 8u  /* has a deadline */
+
+#define SPAWN_BOUND 1024
 
 _Static_assert(sizeof(((struct filch_scope *)0)->timer_) == sizeof(struct fl_timer), "the public header leaves room for a timer");
 _Static_assert(sizeof(struct fl_list) == sizeof(struct filch_link_), "the public header leaves room for list nodes");
@@ -352,21 +354,23 @@ static void settle(filch_scope *scope)
     }
 }
 
-/* A child was put, and either there are so many that its spawner must look whether to let them go first, or somebody sleeps. */
-int filch_spawned_slow_(filch_scope *scope)
+void filch_notify_(void)
 {
-    struct fl_worker *w = fl_self();
-    fl_notify(w->runtime);
-    if (scope->mine_ < scope->limit_)
-        return 0;
+    fl_notify(fl_self()->runtime);
+}
+
+/* A spawner with SPAWN_BOUND unstarted children lets them go first. Called when the deque's bound is reached; sets the next. */
+static void let_them_go_first(struct fl_worker *w, filch_scope *scope)
+{
     settle(scope);
-    if (fl_deque_size_hint(&w->hot.deque_) >= FILCH_SPAWN_BOUND_ && fl_park_yield(w)) {
+    int64_t unstarted = fl_deque_size_hint(&w->hot.deque_);
+    if (unstarted >= SPAWN_BOUND && scope->mine_ >= SPAWN_BOUND && fl_park_yield(w)) {
         w = fl_self();
         settle(scope);
+        unstarted = fl_deque_size_hint(&w->hot.deque_);
     }
-    int64_t unstarted = fl_deque_size_hint(&w->hot.deque_);
-    scope->limit_ = scope->mine_ + (unstarted < FILCH_SPAWN_BOUND_ ? FILCH_SPAWN_BOUND_ - unstarted : FILCH_SPAWN_BOUND_ / 16);
-    return 0;
+    int64_t mine = scope->mine_ < unstarted ? scope->mine_ : unstarted;
+    fl_deque_bound(&w->hot.deque_, mine < SPAWN_BOUND ? SPAWN_BOUND - mine : SPAWN_BOUND / 16);
 }
 
 /* A child with a descriptor of its own from the start. @return 0 or -errno. */
@@ -414,7 +418,8 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
 {
     struct fl_worker *w = fl_self();
     fl_panic_if(!w->hot.current_, "filch_spawn outside a task: use filch_submit");
-    bool mine = scope->owner_ == w->hot.current_;
+    bool mine = scope->owner_ == w->hot.current_,
+         bound = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)) >= w->hot.deque_.limit_; /* own: this worker's */
     if (mine)
         scope->mine_++;
     else
@@ -422,7 +427,7 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
     int error = 0;
     if (options->name || options->stack_size || w->hot.kind_ == FL_KIND_THREAD)
         error = spawn_task(w, scope, options, fn, arg);
-    else if (!fl_deque_push(&w->hot.deque_, &(struct fl_item){(uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope}))
+    else if (!fl_deque_push(&w->hot.deque_, &(struct fl_item){.fn = (uintptr_t)fn, .arg = (uintptr_t)arg, .whose = (uintptr_t)scope}))
         error = -ENOMEM;
     if (error) {
         if (mine)
@@ -431,16 +436,11 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
             sub_acq_rel(fl_join_others(scope), 1); /* [told] as if it had never been */
         return error;
     }
-    if (w->hot.kind_ != FL_KIND_WORKER) {
-        if (mine)
-            scope->bottom_ = -1; /* no deque ends there: filch_join comes to the slow path */
+    if (w->hot.kind_ != FL_KIND_WORKER)
         return 0;
-    }
-    if (mine) {
-        scope->bottom_ = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)); /* own: this worker's */
-        return filch_spawned_slow_(scope);
-    }
     fl_notify(w->runtime);
+    if (mine && bound)
+        let_them_go_first(w, scope);
     return 0;
 }
 
@@ -520,7 +520,6 @@ static bool run_child(struct fl_worker *w, struct filch_scope *scope)
         return false;
     if (item.whose == (uintptr_t)scope) {
         scope->mine_--;
-        scope->bottom_ = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)); /* own: this worker's */
         int result = ((filch_fn *)item.fn)((void *)item.arg);
         if (result < 0)
             fl_scope_child_failed(scope, result);

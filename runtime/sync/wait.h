@@ -47,8 +47,8 @@ void fl_scope_child_failed(struct filch_scope *scope, int result);
 /** A task with FL_TASK_LINKED has ended. */
 void fl_scope_unlink(struct fl_task *task);
 
-/** What `frame` offered was run by a thief, or by the loop, and has returned `result`. */
-void fl_frame_ended(struct filch_frame *frame, int result);
+/** An in-frame fork was run by a thief, or by the loop, and has returned `result`. @return false: its descriptor is kept until it is met. */
+bool fl_fork_ended(struct fl_task *task, int result);
 
 /** Starts an isolated task on a kernel thread of its own, with a stack of at least `stack_size` bytes and the runtime's size. @return 0 or -errno. runtime.c gives it. */
 int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t stack_size);

@@ -5,7 +5,13 @@
  * rounding mode. What is not tested here: cancelling (test_cancel.c) and who runs when (test_fair.c). */
 #include "api.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- spawn and join ---- */
 
@@ -328,18 +334,18 @@ static int fib(void *arg)
     return 0;
 }
 
-static int fib_as(void *arg)
+static int fib_yielding(void *arg)
 {
     int *n = arg;
     if (*n < 2)
         return 0;
     int a = *n - 1, b = *n - 2;
     filch_frame frame;
-    filch_fork(&frame, fib_as, &a);
+    filch_fork(&frame, fib_yielding, &a);
     if (*n % 5 == 0)
         filch_yield();
-    must(fib_as(&b) == 0);
-    must(filch_meet_as(&frame, fib_as, &a) == 0);
+    must(fib_yielding(&b) == 0);
+    must(filch_meet(&frame) == 0);
     *n = a + b;
     return 0;
 }
@@ -351,7 +357,7 @@ Test(scope, forks_in_a_frame_add_up)
         int n = 20;
         must(filch_run(config, fib, &n) == 0 && n == 6765);
         n = 20;
-        must(filch_run(config, fib_as, &n) == 0 && n == 6765);
+        must(filch_run(config, fib_yielding, &n) == 0 && n == 6765);
     }
 }
 
@@ -375,7 +381,7 @@ static int brackets(void *arg)
         filch_fork(&a, result_of, &one);
         filch_fork(&b, nap_result, &two);
         filch_fork(&c, result_of, &three);
-        must(filch_meet_as(&c, result_of, &three) == 3);
+        must(filch_meet(&c) == 3);
         must(filch_meet(&b) == -2);
         must(filch_meet(&a) == 1);
     }
@@ -386,6 +392,50 @@ Test(scope, frames_nest_like_brackets_and_their_failures_cancel_nobody)
 {
     FOR_EACH_CONFIG(config, every_config)
     must(filch_run(config, brackets, NULL) == 0);
+}
+
+static int wait_then_result(void *arg)
+{
+    filch_event *event = arg;
+    must(filch_event_wait(event) == 0);
+    return 77;
+}
+
+/* Forks, parks so that the loop runs what was forked, and forks again where the first one stood. */
+static int fork_while_one_is_under_way(void *arg)
+{
+    filch_event first = {0}, second = {0};
+    int two = 2, three = 3;
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int older = 0; older < 3; older++) { /* with nothing, something, more below it in the deque */
+        for (int i = 0; i < older; i++)
+            must(filch_spawn(&s, empty_scope, NULL) == 0);
+        filch_frame a, b, c, d;
+        filch_fork(&a, wait_then_result, &first);
+        filch_sleep(FILCH_MSEC(1));
+        filch_fork(&b, result_of, &two);
+        filch_yield();
+        filch_fork(&c, wait_then_result, &second);
+        filch_sleep(FILCH_MSEC(1));
+        filch_fork(&d, nap_result, &three);
+        must(filch_meet(&d) == 3);
+        filch_event_set(&second);
+        must(filch_meet(&c) == 77);
+        must(filch_meet(&b) == 2);
+        filch_event_set(&first);
+        must(filch_meet(&a) == 77);
+        must(filch_join(&s) == 0);
+        filch_event_reset(&first);
+        filch_event_reset(&second);
+    }
+    return 0;
+}
+
+Test(scope, a_fork_that_is_under_way_is_not_taken_for_the_next)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, fork_while_one_is_under_way, NULL) == 0);
 }
 
 struct mixed {
@@ -425,6 +475,35 @@ Test(scope, frames_and_scopes_mix)
         must(filch_run(config, mix, &root) == 0);
         must(root.count == (config->model == FILCH_MODEL_11 ? 121 : 29524));
     }
+}
+
+/* From now on this process and its children have no membarrier(2), as in some containers and on kernels before 4.14. */
+static void deny_membarrier(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &(struct sock_fprog){LENGTH(code), code}) == 0);
+    must(syscall(SYS_membarrier, 0, 0, 0) == -1 && errno == ENOSYS);
+}
+
+Test(scope, frames_and_scopes_mix_without_membarrier_too)
+{
+    deny_membarrier();
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct mixed root = {config->model == FILCH_MODEL_11 ? 4 : 9, 0};
+        must(filch_run(config, mix, &root) == 0);
+        must(root.count == (config->model == FILCH_MODEL_11 ? 121 : 29524));
+        int n = 20;
+        must(filch_run(config, fib_yielding, &n) == 0 && n == 6765);
+    }
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, fork_while_one_is_under_way, NULL) == 0);
 }
 
 /* ---- filch_for ---- */

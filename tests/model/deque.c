@@ -13,10 +13,13 @@
  *   8  growth with two thieves
  *   9  growth twice, the thief stands in the first buffer
  *   10 round the buffer without growing
- *   11 as a join does it: the newest item is taken back where it is guessed to be, against two steals
+ *   11 as a join does it: the newest item is taken back, against two steals
  *   12 two items, two pops against two thieves of two steals
  *   13 the owner gives the older half away, against two steals
- *   14 it gives the last item away, against two thieves */
+ *   14 it gives the last item away, against two thieves
+ *   15 two in-frame forks, met where they were put, against two steals
+ *   16 a fork above an older item: the loop takes that one first, against a steal
+ *   17 the same after the fork was popped and put back */
 #include "model.h"
 
 #include "sched/deque.h"
@@ -27,12 +30,20 @@ static struct filch_deque_ deque;
 static int payload[ITEMS]; /* plain: written before the push */
 static struct once taken[ITEMS];
 
+#if SCENARIO >= 15
+static int64_t tokens[ITEMS]; /* of forks; written before the item is published */
+static struct once met[ITEMS];
+#endif
+
 static int check(const struct fl_item *item)
 {
     int i = (int)item->fn - 1;
     assert(i >= 0 && i < ITEMS);
     assert(item->arg == (uintptr_t)&payload[i]);
-    assert(item->whose == (uintptr_t)(i + 100));
+    assert((item->whose & ~FL_WHOSE_MASK) == (uintptr_t)(8 * (i + 100)));
+#if SCENARIO >= 15
+    assert(!(item->whose & FL_WHOSE_FRAME) || item->token == tokens[i]);
+#endif
     assert(*(int *)item->arg == i + 10);
     once(&taken[i]);
     return i;
@@ -43,7 +54,7 @@ static int check(const struct fl_item *item)
 static void push(int i)
 {
     payload[i] = i + 10;
-    struct fl_item item = {.fn = (uintptr_t)(i + 1), .arg = (uintptr_t)&payload[i], .whose = (uintptr_t)(i + 100)};
+    struct fl_item item = {.fn = (uintptr_t)(i + 1), .arg = (uintptr_t)&payload[i], .whose = (uintptr_t)(8 * (i + 100))};
     bool ok = fl_deque_push(&deque, &item);
     assert(ok);
 }
@@ -57,17 +68,50 @@ static bool pop(void)
     return true;
 }
 
-/* As a join does: item i, if bottom is i + 1. */
+/* As a join does: item i, if it is the newest. */
 static bool take_back(int i)
 {
-    if (!filch_deque_take_back_(&deque, i + 1, (uintptr_t)(i + 100)))
+    struct filch_slot_ *slot;
+    if (!filch_deque_take_back_(&deque, (uintptr_t)(8 * (i + 100)), &slot))
         return false;
-    struct fl_item item;
-    fl_slot_read(filch_slot_at_(load_relaxed(FL_DEQUE_BUFFER(&deque)), i), &item);
+    struct fl_item item = {slot->fn_, slot->arg_, slot->whose_, 0};
     int got = check(&item);
     assert(got == i);
     return true;
 }
+
+#if SCENARIO >= 15
+/* As filch_fork and filch_meet do it; the scope is 8 * (i + 100). */
+static void fork_(int i)
+{
+    payload[i] = i + 10;
+    int64_t b = load_relaxed(FL_DEQUE_BOTTOM(&deque));
+    assert(b < deque.limit_);
+    tokens[i] = b + FILCH_STEP_;
+    int64_t token = filch_deque_put_(&deque, filch_slot_own_(&deque, b), b, (uintptr_t)(i + 1), (uintptr_t)&payload[i],
+                                     (uintptr_t)(8 * (i + 100)) | FL_WHOSE_FRAME);
+    assert(token == tokens[i]);
+}
+
+static bool meet(int i)
+{
+    if (!filch_deque_guessed_(&deque, tokens[i]) || !filch_deque_claim_(&deque, tokens[i] - FILCH_STEP_))
+        return false;
+    once(&taken[i]);
+    once(&met[i]);
+    return true;
+}
+
+/* As the loop does it. Whatever token is still to be met, nothing is put there again. */
+static void next(void)
+{
+    struct fl_item item;
+    if (fl_deque_next(&deque, &item))
+        check(&item);
+    for (int i = 0; i < ITEMS; i++)
+        assert(tokens[i] == 0 || happened(&met[i]) || load_relaxed(FL_DEQUE_BOTTOM(&deque)) >= tokens[i]);
+}
+#endif
 
 static void give(unsigned most)
 {
@@ -130,7 +174,7 @@ static void all_taken(int n)
 
 int main(void)
 {
-    bool ok = fl_deque_init(&deque);
+    bool ok = fl_deque_init(&deque, 0);
     assert(ok);
 #if SCENARIO == 1
     pthread_t a = start(one, NULL);
@@ -213,8 +257,9 @@ int main(void)
     pthread_t a = start(two, NULL);
     push(0);
     push(1);
-    bool wrong = filch_deque_take_back_(&deque, 2, 100) || filch_deque_take_back_(&deque, 1, 100);
-    assert(!wrong); /* another's, not the newest: nothing is touched */
+    struct filch_slot_ *slot;
+    bool wrong = filch_deque_take_back_(&deque, 800, &slot);
+    assert(!wrong); /* not the newest: nothing is touched */
     if (take_back(1))
         take_back(0);
     join(a);
@@ -245,6 +290,34 @@ int main(void)
     pop();
     join(a);
     join(b);
+    all_taken(2);
+#elif SCENARIO == 15
+    pthread_t a = start(two, NULL);
+    fork_(0);
+    fork_(1);
+    if (meet(1))
+        meet(0);
+    join(a);
+    all_taken(2);
+#elif SCENARIO == 16
+    pthread_t a = start(one, NULL);
+    push(0);
+    fork_(1);
+    next();
+    next();
+    join(a);
+    all_taken(2);
+#elif SCENARIO == 17
+    struct fl_item item;
+    pthread_t a = start(one, NULL);
+    push(0);
+    fork_(1);
+    if (fl_deque_pop(&deque, &item)) { /* not the one that was looked for: it goes back */
+        bool back = fl_deque_push(&deque, &item);
+        assert(back);
+    }
+    next();
+    join(a);
     all_taken(2);
 #endif
     return 0;

@@ -176,11 +176,9 @@ int filch_spawn_slow_(filch_scope *s, filch_fn *fn, void *arg)
     return 0;
 }
 
-int filch_spawned_slow_(filch_scope *s)
+void filch_notify_(void)
 {
-    (void)s;
     assert(false);
-    return 0;
 }
 
 void filch_child_failed_(filch_scope *s, int result)
@@ -227,7 +225,7 @@ static void *thief(void *arg)
 
 int main(void)
 {
-    bool ok = fl_deque_init(&worker.deque_);
+    bool ok = fl_deque_init(&worker.deque_, 0);
     assert(ok);
     worker.idle_ = &nobody_sleeps;
     worker.budget_ = 10;

@@ -18,11 +18,13 @@ unseen='did.i. == i'                                          # the joiner does 
 # ---- deque ----
 d=runtime/sched/deque.h h=include/filch/hot_.h
 notices deque 1 'rc11 imm' 'a put does not release' "$race|$stale" $h \
-    '/^static inline int64_t filch_deque_put_at_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+    '/^static inline int64_t filch_deque_put_(/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
 notices deque 2 'rc11 imm' 'a claim does not release what lies below it' "$race|$stale" $h \
-    '/^static inline bool filch_deque_claim_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
-notices deque 2 'rc11 imm' 'no store-load barrier in a claim' "$memory" $h \
-    '/^    filch_barrier_(d);/d'
+    '/^static inline void filch_deque_lower_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+notices deque 2 'rc11 imm' 'no store-load barrier in a pop' "$memory" $d \
+    '/^    fl_barrier_light();/d'
+notices deque 15 'rc11 imm' 'no store-load barrier in an inline claim' "$twice|$memory" $h \
+    '/^static inline bool filch_deque_claim_/,/^}/s/filch_barrier_();//'
 notices deque 2 'rc11 imm' 'no store-load barrier in a steal' "$twice" $d \
     '/^    fl_barrier_heavy();/d'
 notices deque 1 'rc11 imm' 'a steal does not acquire bottom' "$memory" $d \
@@ -37,7 +39,7 @@ notices deque 7 'rc11 imm' 'a steal loads the buffer before bottom' "$twice" $d 
     '/struct filch_buffer_ \*buffer = load_acquire/d' \
     's/^    fl_barrier_heavy();.*/& struct filch_buffer_ *buffer = load_acquire(FL_DEQUE_BUFFER(d));/'
 notices deque 1 'rc11 imm' 'the owner takes the last item without a swap' "$twice" $h \
-    '/^static inline bool filch_deque_claim_/,/^}/s/__atomic_compare_exchange_n/store_for_compare_exchange/'
+    '/^static inline bool filch_deque_lowered_/,/^}/s/__atomic_compare_exchange_n/store_for_compare_exchange/'
 notices deque 2 'rc11 imm' 'a thief takes without a swap' "$twice" $d \
     '/fl_deque_steal(struct/,/^}/s/cas_seq_cst/store_for_cas/'
 notices deque 5 'rc11 imm' 'unsigned indices: an owner at bottom 0' "$memory" $h \
@@ -45,15 +47,20 @@ notices deque 5 'rc11 imm' 'unsigned indices: an owner at bottom 0' "$memory" $h
 notices deque 5 'rc11 imm' 'unsigned indices: a thief at bottom 0' "$race|$stale" $d \
     's/if (t >= b)/if ((uint64_t)t >= (uint64_t)b)/'
 notices deque 6 'rc11 imm' 'growth forgets the newest item' "$memory" $d \
-    's/for (int64_t i = t; i < b; i++)/for (int64_t i = t; i < b - 1; i++)/'
+    's/i < b; i += FILCH_STEP_/i < b - FILCH_STEP_; i += FILCH_STEP_/'
 notices deque 6 'rc11 imm' 'the limit is one too high' "$twice" $d \
-    's/d->limit_ = FL_DEQUE_FIRST_CAPACITY;/d->limit_ = FL_DEQUE_FIRST_CAPACITY + 1;/'
+    's/first + FL_DEQUE_FIRST_CAPACITY \* FILCH_STEP_/& + FILCH_STEP_/'
 notices deque 11 'rc11 imm' 'what is taken back is not looked at' '!wrong' $h \
     '/^static inline bool filch_deque_take_back_/,/^}/s/ == whose)/ | 1)/'
 notices deque 13 'rc11 imm' 'the owner gives away without a swap' "$twice" $d \
     '/fl_deque_give(struct/,/^}/s/cas_seq_cst/store_for_cas/'
 notices deque 13 'rc11 imm' 'the owner gives away more than top tells' "$twice" $d \
-    '/fl_deque_give(struct/,/^}/s/, t + n)/, t + 1)/'
+    '/fl_deque_give(struct/,/^}/s/, t + n \* FILCH_STEP_)/, t + FILCH_STEP_)/'
+
+notices deque 16 'rc11 imm' 'the loop takes a fork where it stands' 'tokens.i. == 0' $d \
+    's/ret_item->whose & FL_WHOSE_MOVED ||/true ||/'
+notices deque 17 'rc11 imm' 'a fork that goes back to another place forgets its token' 'item->token == tokens' $d \
+    's/^        whose |= FL_WHOSE_MOVED;//'
 
 # ---- ready ----
 r=runtime/sched/ready.h l=runtime/base/lock.h
@@ -85,7 +92,7 @@ notices idle 1 'rc11 imm' 'no barrier in doze' "$asleep" $i \
 notices idle 1 'rc11 imm' 'no barrier before wanted' "$asleep" $i \
     '/^    fl_barrier_light();/d'
 notices idle 2 'rc11 imm' 'no barrier before the inline look' "$asleep" $h \
-    '/filch_sleepers_(struct/,/^}/s/FL_MODEL_LIGHT();//'
+    '/filch_sleepers_(struct/,/^}/s/filch_barrier_();//'
 notices idle 16 'rc11 imm' 'the state is set before the count' "$field" $i \
     '/^FL_INLINE bool fl_idle_doze/,/^}/s/^    do$/    store_release(\&sleeper->state, FL_ASLEEP);\n    do/' \
     '/^FL_INLINE bool fl_idle_doze/,/^}/s/^    store_release(&sleeper->state, linger.*//'
@@ -157,4 +164,4 @@ notices join 5 'rc11 imm' 'the inline join does not acquire the count' "$race|$u
 notices join 6 'rc11 imm' 'leaving does not acquire the count' "$race|$unseen" $t \
     '/void filch_scope_leave_(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
 notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory" $h \
-    '/^static inline int64_t filch_deque_put_at_/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+    '/^static inline int64_t filch_deque_put_(/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'

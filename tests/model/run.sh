@@ -125,7 +125,7 @@ notices() { # HARNESS SCENARIO MODELS WHAT ERROR HEADER SED...
 }
 
 checks() {
-    holds deque 14
+    holds deque 17
     holds ready 5
     holds idle 17
     holds wake 7

@@ -34,7 +34,7 @@ static uint64_t dice(uint64_t *state)
 
 static uintptr_t mix(uintptr_t i)
 {
-    return i * 0x9e3779b97f4a7c15u;
+    return i * 0x9e3779b97f4a7c15u << 3; /* no bits of a fork */
 }
 
 static void take(const struct fl_item *item)
@@ -76,7 +76,7 @@ static void own(uint64_t *state)
         uint64_t pushes = dice(state) % (UINT64_C(1) << dice(state) % 11), pops = dice(state) % (UINT64_C(1) << dice(state) % 11);
         for (; pushes > 0 && next < ITEMS; pushes--, next++) {
             payload[next] = mix(next + 1);
-            fl_panic_if(!fl_deque_push(&deque, &(struct fl_item){next, ~next, mix(next)}), "out of memory");
+            fl_panic_if(!fl_deque_push(&deque, &(struct fl_item){next, ~next, mix(next), 0}), "out of memory");
         }
         for (; pops > 0 && fl_deque_pop(&deque, &item); pops--)
             take(&item);
@@ -88,9 +88,9 @@ static void own(uint64_t *state)
 static void play(uint64_t *state)
 {
     memset(taken, 0, sizeof taken);
-    fl_panic_if(!fl_deque_init(&deque), "out of memory");
     deque.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: before any thread */
-    store_relaxed(&over, false);                           /* init: no thief yet */
+    fl_panic_if(!fl_deque_init(&deque, 0), "out of memory");
+    store_relaxed(&over, false); /* init: no thief yet */
     pthread_t threads[THIEVES];
     for (int i = 0; i < THIEVES; i++)
         pthread_create(&threads[i], NULL, steal, NULL);

@@ -11,13 +11,13 @@ static struct filch_deque_ deque;
 
 static bool push(uintptr_t value)
 {
-    return fl_deque_push(&deque, &(struct fl_item){value, value + 1, value + 2});
+    return fl_deque_push(&deque, &(struct fl_item){value, value + 1, 8 * (value + 2), 0});
 }
 
 /* The value of what is popped or stolen, or 0: nothing. */
 static uintptr_t whole(const struct fl_item *item)
 {
-    cr_assert(item->arg == item->fn + 1 && item->whose == item->fn + 2);
+    cr_assert(item->arg == item->fn + 1 && item->whose == 8 * (item->fn + 2));
     return item->fn;
 }
 
@@ -35,7 +35,7 @@ static uintptr_t steal(void)
 
 static void init(void)
 {
-    cr_assert(fl_deque_init(&deque));
+    cr_assert(fl_deque_init(&deque, 0));
 }
 
 static void fini(void)
@@ -91,8 +91,8 @@ Test(deque, a_thief_that_makes_room_spares_the_growth)
 
 Test(deque, indices_may_be_huge)
 {
-    deque.bottom_ = deque.top_ = INT64_MAX / 2 - FL_DEQUE_FIRST_CAPACITY / 2;
-    deque.limit_ = deque.top_ + FL_DEQUE_FIRST_CAPACITY;
+    fini();
+    cr_assert(fl_deque_init(&deque, (INT64_MAX / 2 - FL_DEQUE_FIRST_CAPACITY / 2 * FILCH_STEP_) & -FILCH_STEP_));
     enum { MANY = 4 * FL_DEQUE_FIRST_CAPACITY };
     for (uintptr_t i = 1; i <= MANY; i++)
         cr_assert(push(i));
@@ -117,26 +117,96 @@ Test(deque, giving_takes_the_older_half_at_most)
     cr_assert(fl_deque_give(&deque, items, 16) == 0 && pop() == 0);
 }
 
-Test(deque, taking_back_wants_the_right_bottom_and_the_right_owner)
+/* What the inline functions do. */
+static int64_t put(uintptr_t fn, uintptr_t arg, uintptr_t whose)
 {
-    int64_t bottom = filch_deque_put_(&deque, 1, 2, 3);
-    cr_assert(bottom == 1);
-    cr_assert(!filch_deque_take_back_(&deque, bottom + 1, 3) && !filch_deque_take_back_(&deque, bottom - 1, 3));
-    cr_assert(!filch_deque_take_back_(&deque, -1, 3) && !filch_deque_take_back_(&deque, bottom, 4));
-    cr_assert(fl_deque_size_hint(&deque) == 1);
-    cr_assert(filch_deque_take_back_(&deque, bottom, 3));
-    cr_assert(fl_deque_size_hint(&deque) == 0);
-    cr_assert(!filch_deque_take_back_(&deque, bottom, 3));
+    int64_t b = deque.bottom_;
+    cr_assert(b < deque.limit_);
+    return filch_deque_put_(&deque, filch_slot_own_(&deque, b), b, fn, arg, whose);
+}
 
-    bottom = filch_deque_put_(&deque, 1, 2, 3);
-    cr_assert(steal() == 1);
-    cr_assert(!filch_deque_take_back_(&deque, bottom, 3)); /* a thief has it */
+Test(deque, taking_back_wants_the_right_owner)
+{
+    struct filch_slot_ *slot;
+    put(1, 2, 24);
+    cr_assert(!filch_deque_take_back_(&deque, 32, &slot));
+    cr_assert(fl_deque_size_hint(&deque) == 1);
+    cr_assert(filch_deque_take_back_(&deque, 24, &slot) && slot->fn_ == 1 && slot->arg_ == 2);
+    cr_assert(fl_deque_size_hint(&deque) == 0);
+    cr_assert(!filch_deque_take_back_(&deque, 24, &slot));
+
+    put(1, 2, 24);
+    struct fl_item item;
+    cr_assert(fl_deque_steal(&deque, &item) == FL_STEAL_GOT);
+    cr_assert(!filch_deque_take_back_(&deque, 24, &slot)); /* a thief has it */
     cr_assert(push(5) && pop() == 5);
+}
+
+Test(deque, a_bound_stops_the_inline_put_alone)
+{
+    fl_deque_bound(&deque, 3);
+    for (uintptr_t i = 1; i <= 3; i++)
+        put(i, i + 1, 8 * (i + 2));
+    cr_assert(deque.bottom_ >= deque.limit_);
+    cr_assert(push(4) && push(5));
+    fl_deque_bound(&deque, INT32_MAX);
+    cr_assert(deque.limit_ == deque.full_); /* never further than there is room */
+    for (uintptr_t i = 5; i >= 1; i--)
+        cr_assert(pop() == i);
+}
+
+Test(deque, a_fork_keeps_its_token_wherever_it_is_moved)
+{
+    static struct filch_deque_ thiefs;
+    cr_assert(fl_deque_init(&thiefs, 1 << 20));
+    struct fl_item item;
+    int64_t token = put(1, 2, 24 | FL_WHOSE_FRAME);
+    cr_assert(fl_deque_steal(&deque, &item) == FL_STEAL_GOT && item.token == token && item.whose == (24 | FL_WHOSE_FRAME));
+    for (int i = 0; i < 3; i++) { /* out of one deque into another, and through a growth */
+        cr_assert(fl_deque_push(&thiefs, &item));
+        for (int64_t k = 0; k < 2 * FL_DEQUE_FIRST_CAPACITY; k++)
+            cr_assert(fl_deque_push(&thiefs, &(struct fl_item){.fn = 9}));
+        for (int64_t k = 0; k < 2 * FL_DEQUE_FIRST_CAPACITY; k++)
+            cr_assert(fl_deque_pop(&thiefs, &item) && item.fn == 9);
+        cr_assert(fl_deque_pop(&thiefs, &item) && item.token == token);
+        cr_assert(fl_deque_push(&deque, &item) && fl_deque_give(&deque, &item, 1) == 1 && item.token == token);
+    }
+    fl_deque_fini(&thiefs);
+}
+
+Test(deque, the_loop_never_frees_the_index_of_a_fork)
+{
+    struct fl_item item;
+    cr_assert(push(1) && push(2));
+    int64_t token = put(3, 4, 40 | FL_WHOSE_FRAME);
+    for (uintptr_t i = 1; i <= 2; i++)
+        cr_assert(fl_deque_next(&deque, &item) && whole(&item) == i && deque.bottom_ == token); /* the oldest in its stead */
+    cr_assert(fl_deque_next(&deque, &item) && item.fn == 3 && item.token == token);
+    cr_assert(deque.top_ == token && deque.bottom_ == token); /* passed for ever */
+    cr_assert(fl_deque_push(&deque, &item) && push(5));       /* somewhere else now */
+    cr_assert(fl_deque_next(&deque, &item) && whole(&item) == 5);
+    cr_assert(fl_deque_next(&deque, &item) && item.fn == 3 && item.token == token);
+    cr_assert(!fl_deque_next(&deque, &item));
+}
+
+Test(deque, without_membarrier_inline_functions_find_nothing)
+{
+    static struct filch_deque_ fenced = {.fenced_ = 1};
+    struct filch_slot_ *slot;
+    struct fl_item item;
+    cr_assert(fl_deque_init(&fenced, 0));
+    for (uintptr_t i = 1; i <= 3 * FL_DEQUE_FIRST_CAPACITY; i++) {
+        cr_assert(fl_deque_push(&fenced, &(struct fl_item){.fn = i, .whose = 24}));
+        fl_deque_bound(&fenced, 100);
+        cr_assert(fenced.bottom_ >= fenced.limit_ && !filch_deque_take_back_(&fenced, 24, &slot));
+    }
+    for (uintptr_t i = 3 * FL_DEQUE_FIRST_CAPACITY; i >= 1; i--)
+        cr_assert(fl_deque_pop(&fenced, &item) && item.fn == i);
+    fl_deque_fini(&fenced);
 }
 
 Test(deque, one_without_a_buffer_has_no_room)
 {
-    struct filch_deque_ none = {.limit_ = INT64_MIN};
-    cr_assert(filch_deque_tight_(&none));
-    cr_assert(!fl_deque_push(&none, &(struct fl_item){1, 2, 3}));
+    struct filch_deque_ none = {.limit_ = INT64_MIN, .full_ = INT64_MIN};
+    cr_assert(!fl_deque_push(&none, &(struct fl_item){.fn = 1}));
 }
