@@ -27,6 +27,12 @@
 #define fl_barrier_heavy() fence_seq_cst()
 #endif
 
+FL_INLINE bool fl_barrier_try_light(void)
+{
+    fl_barrier_light();
+    return true;
+}
+
 #else
 
 /** Whether membarrier works; written before the first worker starts. */
@@ -46,6 +52,13 @@ FL_INLINE void fl_barrier_light(void)
     if (unlikely(!load_relaxed(&fl_barrier_asymmetric)))
         fl_barrier_light_slow();
     fl_compiler_barrier();
+}
+
+/** fl_barrier_light where it costs nothing; false: it would be a fence, and was not done. For functions that want to call nothing. */
+FL_INLINE bool fl_barrier_try_light(void)
+{
+    fl_compiler_barrier();
+    return likely(load_relaxed(&fl_barrier_asymmetric)); /* hint: written before the first worker starts */
 }
 
 #endif

@@ -56,37 +56,68 @@ void fl_after_switch(struct fl_worker *w)
     after_switch(w);
 }
 
-/* Leaves the stack of `from` for the one of `to`; with `fresh` for that stack, on which the loop begins with `to` if it isn't NULL. Returns when `from` is resumed. */
-FL_INLINE void leave(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+/* The task that runs has been switched back to. */
+static FL_NOINLINE int resumed_slow(struct fl_worker *w)
 {
-    void *sp;
+    struct fl_task *task = fl_worker_task(w);
+    fl_sanitizer_after(task->fake);
+    if (w->yielded || w->commit)
+        after_switch(w);
+    else
+        fl_notify(w->runtime);
+    *w->err = task->err; /* this carrier's now */
+    task->why = NULL;
+    return 0;
+}
+
+static int resumed(void)
+{
+    struct fl_worker *w = fl_self();
+    struct fl_task *yielded = w->yielded, *task = fl_worker_task(w);
+    if (FL_ASAN || FL_TSAN || unlikely(!yielded) || unlikely(yielded->flags & FL_TASK_NEW) ||
+        unlikely(!fl_ready_push_fast(&w->ready, yielded)))
+        return resumed_slow(w);
+    w->yielded = NULL;
+    if (filch_sleepers_(&w->hot))
+        return resumed_slow(w); /* there is work for them */
+    *w->err = task->err;
+    task->why = NULL;
+    return 0;
+}
+
+/* Leaves the stack of `from`, which has one of its own, for the one of `to`. Returns 0 when `from` is resumed. */
+FL_INLINE int leave_for(struct fl_worker *w, struct fl_task *from, struct fl_task *to)
+{
+    w->stack = to->stack;
+    w->hot.floor_ = to->low;
+    fl_worker_set_task(w, to);
+    from->err = *w->err;
+    fl_sanitizer_before(&from->fake, w->stack->low, w->stack->top, w->stack->sanitizer);
+    return fl_context_leave(&from->sp, to->sp, resumed);
+}
+
+/* The same for a fresh stack, on which the loop begins with `to` if it isn't NULL. */
+static FL_NOINLINE int leave_for_fresh(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+{
+    fl_sanitizer_clean(fresh->low, fresh->top);
+    void *sp = fl_context_make(fresh->top, fl_worker_loop);
+    w->stack = fresh;
+    w->hot.floor_ = fl_stack_floor(fresh);
+    fl_worker_set_task(w, to);
+    from->err = *w->err;
+    fl_sanitizer_before(&from->fake, w->stack->low, w->stack->top, w->stack->sanitizer);
+    return fl_context_leave(&from->sp, sp, resumed);
+}
+
+FL_INLINE int leave(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+{
     if (unlikely(!(from->flags & FL_TASK_PARKED))) { /* the first time: from now on the stack is its own */
         from->stack = w->stack;
         store_relaxed(fl_atomic(void *, &from->stack->task), from); /* hint: dumps look at it */
         from->low = w->hot.floor_;
         from->flags |= FL_TASK_PARKED;
     }
-    if (fresh) {
-        fl_sanitizer_clean(fresh->low, fresh->top);
-        sp = fl_context_make(fresh->top, fl_worker_loop);
-        w->stack = fresh;
-        w->hot.floor_ = fl_stack_floor(fresh);
-    } else {
-        sp = to->sp;
-        w->stack = to->stack;
-        w->hot.floor_ = to->low;
-    }
-    fl_worker_set_task(w, to);
-    void *fake = NULL;
-    (void)fake;
-    from->err = *w->err;
-    fl_sanitizer_before(&fake, w->stack->low, w->stack->top, w->stack->sanitizer);
-    fl_context_switch(&from->sp, sp);
-    fl_sanitizer_after(fake);
-    w = fl_self();
-    after_switch(w);
-    *w->err = from->err; /* this carrier's now */
-    from->why = NULL;
+    return fresh ? leave_for_fresh(w, from, to, fresh) : leave_for(w, from, to);
 }
 
 /* The next task to switch to, or NULL with a fresh stack for the loop; false: neither. */
@@ -120,8 +151,7 @@ int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *wh
     w->commit_arg = arg;
     task->why = why;
     fl_count(&w->counters.parks, 1);
-    leave(w, task, to, fresh);
-    return 0;
+    return leave(w, task, to, fresh);
 }
 
 void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg))
@@ -171,17 +201,16 @@ void fl_park_give_way(struct fl_worker *w, struct fl_task *first)
     give_way(w, fl_worker_task(w), first);
 }
 
-void filch_yield(void)
+static FL_NOINLINE void yield_slow(struct fl_worker *w)
 {
-    struct fl_worker *w = fl_self();
     if (unlikely(w->hot.kind_ != FL_KIND_WORKER)) {
         sched_yield();
         return;
     }
     struct fl_task *first = NULL;
-    if (fl_worker_due(w))
+    if (fl_worker_spent(w))
         first = fl_worker_look_round(w);
-    if (!first && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)) {
+    if (!first && fl_deque_size_hint(&w->hot.deque_) != 0) {
         fl_park_yield(w);
         return;
     }
@@ -189,6 +218,34 @@ void filch_yield(void)
         first = fl_ready_pop(&w->ready);
     if (first)
         give_way(w, fl_worker_task(w), first);
+}
+
+static FL_NOINLINE void give_way_slow(struct fl_worker *w, struct fl_task *first)
+{
+    give_way(w, fl_worker_task(w), first);
+}
+
+void filch_yield(void)
+{
+    struct fl_worker *w = fl_self();
+    if (unlikely(w->hot.kind_ != FL_KIND_WORKER) || unlikely(fl_worker_due(w)) || unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)) {
+        yield_slow(w);
+        return;
+    }
+    struct fl_task *first = fl_ready_pop_fast(&w->ready), *task = fl_worker_task(w);
+    if (unlikely(!first)) {
+        yield_slow(w);
+        return;
+    }
+    if (FL_ASAN || FL_TSAN || unlikely(w->ended_scope != NULL) || unlikely(first->flags & FL_TASK_NEW) ||
+        unlikely(!(task->flags & FL_TASK_PARKED))) {
+        give_way_slow(w, first);
+        return;
+    }
+    fl_worker_prefetch(w);
+    w->yielded = task;
+    task->why = "yield";
+    leave_for(w, task, first);
 }
 
 bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)

@@ -25,11 +25,15 @@ void fl_pool_fini(struct fl_pool *pool)
 struct fl_task *fl_pool_get_slow(struct fl_pool_cache *cache)
 {
     struct fl_pool *pool = cache->pool;
-    fl_lock_take(&pool->lock);
-    struct fl_task *batch = pool->free;
-    if (batch)
-        pool->free = batch->arg;
-    fl_lock_give(&pool->lock);
+    struct fl_task *batch = cache->full;
+    cache->full = NULL;
+    if (!batch) {
+        fl_lock_take(&pool->lock);
+        batch = pool->free;
+        if (batch)
+            pool->free = batch->arg;
+        fl_lock_give(&pool->lock);
+    }
     if (batch) {
         cache->free = batch->next;
         cache->count = FL_POOL_BATCH - 1;
@@ -53,12 +57,12 @@ struct fl_task *fl_pool_get_slow(struct fl_pool_cache *cache)
 
 void fl_pool_put_slow(struct fl_pool_cache *cache)
 {
-    struct fl_task *batch = cache->free, *last = batch;
-    for (int i = 1; i < FL_POOL_BATCH; i++)
-        last = last->next;
-    cache->free = last->next;
-    cache->count -= FL_POOL_BATCH;
-    last->next = NULL;
+    struct fl_task *newest = cache->free, *batch = cache->full;
+    cache->full = newest->next;
+    newest->next = NULL;
+    cache->count = 1;
+    if (!batch)
+        return;
     fl_lock_take(&cache->pool->lock);
     batch->arg = cache->pool->free;
     cache->pool->free = batch;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where task descriptors come from: slabs that live as long as the runtime, a LIFO free list a worker, a shared pool behind them.
  *
- * A worker that only steals ends more tasks than it spawns; above a bound its list gives a batch to the pool, from which the
+ * A worker that only steals ends more tasks than it spawns; above a bound it gives a batch to the pool, from which the
  * spawner refills. A list is LIFO because the descriptor that was freed last is the one still in the cache.
  *
  * Invariants: a descriptor's memory is never given back before the runtime ends; a worker's list is touched by its owner only; a descriptor on a
@@ -26,8 +26,9 @@ struct fl_pool {
 
 /** A worker's part. */
 struct fl_pool_cache {
-    struct fl_task *free;
-    int64_t count;
+    struct fl_task *free; /**< LIFO, up to FL_POOL_BATCH */
+    struct fl_task *full; /**< a second list of exactly so many, put before those, or NULL: whole lists move, and nobody walks one */
+    int64_t count;        /**< in `free` */
     struct fl_pool *pool;
 };
 
@@ -45,6 +46,8 @@ FL_INLINE struct fl_task *fl_pool_get(struct fl_pool_cache *cache)
         return fl_pool_get_slow(cache);
     cache->free = task->next;
     cache->count--;
+    __builtin_prefetch(cache->free, 1);
+    __builtin_prefetch((char *)cache->free + FL_LINE, 1);
     return task;
 }
 
@@ -53,7 +56,7 @@ FL_INLINE void fl_pool_put(struct fl_pool_cache *cache, struct fl_task *task)
 {
     task->next = cache->free;
     cache->free = task;
-    if (unlikely(++cache->count > 10 * FL_POOL_BATCH))
+    if (unlikely(++cache->count > FL_POOL_BATCH))
         fl_pool_put_slow(cache);
 }
 

@@ -10,7 +10,8 @@
  * Invariants
  *   1. head <= tail; the tasks are the indices [head, tail), task i in slot i & mask.
  *   2. Only who is inside touches head, tail, mask and slots. Inside are: the owner while `inside` is 1 and it has read wants = 0 after
- *      that; or whoever holds `lock` and has read inside = 0 after its heavy barrier (thief), or holds `lock` (owner).
+ *      that; or whoever holds `lock` and has read inside = 0 after its heavy barrier (thief), or holds `lock` (owner, which does so while a thief wants in, to
+ *      grow, and always where the light barrier would be a fence).
  *
  * Memory ordering
  *   [bias]   owner: writes inside, light barrier, reads wants. Thief: counts wants up, heavy barrier, reads inside. One of them sees the other.
@@ -77,32 +78,6 @@ FL_INLINE uint64_t fl_ready_size_hint(struct fl_ready *q)
     return t > h ? t - h : 0;
 }
 
-FL_SLOW void fl_ready_enter_slow(struct fl_ready *q)
-{
-    store_release(&q->inside, 0); /* [leave] pairs with fl_ready_take_half */
-    fl_lock_take(&q->lock);
-}
-
-/** @return whether the real lock was needed. */
-FL_INLINE bool fl_ready_enter(struct fl_ready *q)
-{
-    store_relaxed(&q->inside, 1);                 /* [bias] pairs with fl_ready_take_half */
-    fl_barrier_light();                           /* [bias] orders the store before the load */
-    if (unlikely(load_acquire(&q->wants) != 0)) { /* [calm] [bias] pairs with fl_ready_take_half */
-        fl_ready_enter_slow(q);
-        return true;
-    }
-    return false;
-}
-
-FL_INLINE void fl_ready_leave(struct fl_ready *q, bool locked)
-{
-    if (unlikely(locked))
-        fl_lock_give(&q->lock);
-    else
-        store_release(&q->inside, 0); /* [leave] pairs with fl_ready_take_half */
-}
-
 /** Doubles the ring; inside. @return false: no memory. */
 FL_SLOW bool fl_ready_grow(struct fl_ready *q)
 {
@@ -119,38 +94,78 @@ FL_SLOW bool fl_ready_grow(struct fl_ready *q)
     return true;
 }
 
-/** Appends `task`. @return false: no memory, not appended. */
-FL_INLINE bool fl_ready_push(struct fl_ready *q, struct fl_task *task)
+/** As fl_ready_push and fl_ready_pop, but false or NULL also where those would wait, or grow: for callers that have a slower way. They call nothing, so a
+ * function that uses them and ends in a jump need save no registers. */
+FL_INLINE bool fl_ready_push_fast(struct fl_ready *q, struct fl_task *task)
 {
-    bool locked = fl_ready_enter(q);
-    uint64_t tail = load_relaxed(&q->tail); /* own: inside */
-    bool ok = true;
-    if (unlikely(tail - load_relaxed(&q->head) > q->mask)) /* own: inside */
-        ok = fl_ready_grow(q);
+    store_relaxed(&q->inside, 1);           /* [bias] pairs with fl_ready_take_half */
+    bool light = fl_barrier_try_light();    /* [bias] orders the store before the load */
+    uint64_t tail = load_relaxed(&q->tail); /* own: only the owner appends */
+    bool ok =
+        light && likely(load_acquire(&q->wants) == 0) && likely(tail - load_relaxed(&q->head) <= q->mask); /* [calm] [bias]; own: inside */
     if (likely(ok)) {
         q->slots[tail & q->mask] = task;
         store_relaxed(&q->tail, tail + 1); /* own: inside; [leave] publishes it */
     }
-    fl_ready_leave(q, locked);
+    store_release(&q->inside, 0); /* [leave] pairs with fl_ready_take_half */
     return ok;
+}
+
+FL_INLINE struct fl_task *fl_ready_pop_fast(struct fl_ready *q)
+{
+    struct fl_task *task = NULL;
+    store_relaxed(&q->inside, 1);                        /* [bias] pairs with fl_ready_take_half */
+    bool light = fl_barrier_try_light();                 /* [bias] orders the store before the load */
+    if (light && likely(load_acquire(&q->wants) == 0)) { /* [calm] [bias] pairs with fl_ready_take_half */
+        uint64_t head = load_relaxed(&q->head);          /* own: inside */
+        if (head != load_relaxed(&q->tail)) {            /* own: inside */
+            task = q->slots[head & q->mask];
+            store_relaxed(&q->head, head + 1); /* own: inside; [leave] publishes it */
+        }
+    }
+    store_release(&q->inside, 0); /* [leave] pairs with fl_ready_take_half */
+    return task;
+}
+
+FL_SLOW bool fl_ready_push_slow(struct fl_ready *q, struct fl_task *task)
+{
+    fl_lock_take(&q->lock);
+    uint64_t tail = load_relaxed(&q->tail);                                 /* own: inside */
+    bool ok = tail - load_relaxed(&q->head) <= q->mask || fl_ready_grow(q); /* own: inside */
+    if (ok) {
+        q->slots[tail & q->mask] = task;
+        store_relaxed(&q->tail, tail + 1); /* own: inside; the lock publishes it */
+    }
+    fl_lock_give(&q->lock);
+    return ok;
+}
+
+FL_SLOW struct fl_task *fl_ready_pop_slow(struct fl_ready *q)
+{
+    struct fl_task *task = NULL;
+    fl_lock_take(&q->lock);
+    uint64_t head = load_relaxed(&q->head); /* own: inside */
+    if (head != load_relaxed(&q->tail)) {   /* own: inside */
+        task = q->slots[head & q->mask];
+        store_relaxed(&q->head, head + 1); /* own: inside; the lock publishes it */
+    }
+    fl_lock_give(&q->lock);
+    return task;
+}
+
+/** Appends `task`. @return false: no memory, not appended. */
+FL_INLINE bool fl_ready_push(struct fl_ready *q, struct fl_task *task)
+{
+    return likely(fl_ready_push_fast(q, task)) || fl_ready_push_slow(q, task);
 }
 
 /** Takes the oldest task, or NULL. */
 FL_INLINE struct fl_task *fl_ready_pop(struct fl_ready *q)
 {
-    uint64_t tail = load_relaxed(&q->tail),
-             head = load_relaxed(&q->head); /* own: only the owner appends; hint: thieves only ever empty it */
-    if (head == tail)
+    if (fl_ready_size_hint(q) == 0)
         return NULL;
-    bool locked = fl_ready_enter(q);
-    struct fl_task *task = NULL;
-    head = load_relaxed(&q->head);        /* own: inside */
-    if (head != load_relaxed(&q->tail)) { /* own: inside */
-        task = q->slots[head & q->mask];
-        store_relaxed(&q->head, head + 1); /* own: inside; [leave] publishes it */
-    }
-    fl_ready_leave(q, locked);
-    return task;
+    struct fl_task *task = fl_ready_pop_fast(q);
+    return likely(task != NULL) ? task : fl_ready_pop_slow(q);
 }
 
 /** The task `n` places behind the head, for prefetching; NULL when there is none. Owner only; may be stale: prefetch, don't touch. */
@@ -164,11 +179,11 @@ FL_INLINE struct fl_task *fl_ready_peek(struct fl_ready *q, uint64_t n)
  * @return how many; 0: empty, or its owner was inside all the time. */
 static inline unsigned fl_ready_take_half(struct fl_ready *q, struct fl_task **ret_tasks, unsigned max)
 {
-    add_seq_cst(&q->wants, 1); /* [bias] pairs with fl_ready_enter */
+    add_seq_cst(&q->wants, 1); /* [bias] pairs with fl_ready_push_fast */
     fl_barrier_heavy();        /* [bias] orders the count before the read of inside */
     fl_lock_take(&q->lock);
     unsigned spins = 0, n = 0;
-    while (load_acquire(&q->inside) != 0 && ++spins < FL_READY_SPINS) /* [leave] pairs with fl_ready_leave */
+    while (load_acquire(&q->inside) != 0 && ++spins < FL_READY_SPINS) /* [leave] pairs with fl_ready_pop_fast */
         fl_relax();
     if (spins < FL_READY_SPINS) {
         uint64_t head = load_relaxed(&q->head);        /* own: inside */
@@ -179,7 +194,7 @@ static inline unsigned fl_ready_take_half(struct fl_ready *q, struct fl_task **r
         store_relaxed(&q->head, head + n); /* own: inside; the lock and [calm] publish it */
     }
     fl_lock_give(&q->lock);
-    sub_release(&q->wants, 1); /* [calm] pairs with fl_ready_enter */
+    sub_release(&q->wants, 1); /* [calm] pairs with fl_ready_push_fast */
     return n;
 }
 

@@ -45,7 +45,7 @@
 #define NAP_MAX 500000   /* ns */
 #define FEW 16           /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
 #define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
-#define TOGETHER 90000   /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
+#define TOGETHER 100000  /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
 #define PAUSE 150000     /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
 #define LINGER 2000000   /* ns */
 #define OVERDUE 50000    /* ns that an awake worker's timer may be late before others fire it */
@@ -85,8 +85,8 @@ void fl_make_ready(struct fl_task *task)
     struct fl_worker *w = fl_self();
     struct filch_runtime *runtime = task->runtime;
     if (likely(w->hot.kind_ == FL_KIND_WORKER && w->runtime == runtime)) {
-        __builtin_prefetch(task->sp); /* it is resumed soon, and has perhaps not been touched for long */
-        __builtin_prefetch((char *)task->sp + FL_LINE);
+        for (int line = 0; line < 6; line++) /* it is resumed soon, and has perhaps not been touched for long */
+            __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
         if (unlikely(!fl_ready_push(&w->ready, task)))
             fl_inject_push(&runtime->inject, task);
         if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < FEW)

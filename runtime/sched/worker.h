@@ -206,7 +206,7 @@ FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
 /** Fetches what resuming the tasks a few places on will touch. Only when the queue is so long that they are not in the cache anyway. */
 FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
 {
-    if (likely(fl_ready_size_hint(&w->ready) < 512))
+    if (likely(fl_ready_size_hint(&w->ready) < 2048))
         return;
     struct fl_task *far = fl_ready_peek(&w->ready, 8), *near = fl_ready_peek(&w->ready, 4);
     if (unlikely(!far || !near)) /* thieves were here */

@@ -5,14 +5,9 @@
 
 #include <errno.h>
 
-struct sleeper {
-    struct fl_timer timer;
-    struct fl_task *task;
-};
-
 static void rise(struct fl_timer *timer)
 {
-    struct fl_task *task = fl_container_of(timer, struct sleeper, timer)->task;
+    struct fl_task *task = fl_container_of(timer, struct fl_task, timer);
     bool saved, mine = fl_wake_claim(task, 0, false, &saved);
     fl_timer_done(timer);
     if (mine)
@@ -44,12 +39,12 @@ int filch_sleep_until(int64_t deadline)
     struct fl_task *task = fl_current();
     if (unlikely(!task))
         return thread_sleep(deadline);
-    struct sleeper sleeper = {.timer = {.fire = rise}, .task = task};
+    task->timer.fire = rise;
     fl_wait_begin(task);
     if (deadline != FILCH_NEVER)
-        fl_timer_start(task, &sleeper.timer, deadline);
+        fl_timer_start(task, &task->timer, deadline);
     int r = fl_wait(task, "sleep", true);
-    fl_timer_remove(&sleeper.timer);
+    fl_timer_remove(&task->timer);
     return r;
 }
 

@@ -64,22 +64,24 @@ notices deque 17 'rc11 imm' 'a fork that goes back to another place forgets its 
 
 # ---- ready ----
 r=runtime/sched/ready.h l=runtime/base/lock.h
-notices ready 1 'rc11 imm' 'no bias barrier at the owner' "$twice" $r \
-    '/^    fl_barrier_light();/d'
+notices ready 1 'rc11 imm' 'no bias barrier in a pop' "$twice" $r \
+    '/fl_ready_pop_fast(struct/,/^}/s/fl_barrier_try_light()/true/'
+notices ready 4 'rc11 imm' 'no bias barrier in a push' "$race|$order|$twice|happened" $r \
+    '/fl_ready_push_fast(struct/,/^}/s/fl_barrier_try_light()/true/'
 notices ready 1 'rc11 imm' 'no bias barrier at the thief' "$twice" $r \
     '/^    fl_barrier_heavy();/d'
 notices ready 3 'rc11 imm' 'wants is loaded relaxed' "$twice" $r \
-    '/fl_ready_enter(struct/,/^}/s/load_acquire/load_relaxed/'
+    '/fl_ready_pop_fast(struct/,/^}/s/load_acquire/load_relaxed/'
 notices ready 3 'rc11 imm' 'wants is counted down relaxed' "$twice" $r \
     '/fl_ready_take_half(struct/,/^}/s/sub_release/sub_relaxed/'
 notices ready 1 'rc11 imm' 'inside is cleared relaxed on leaving' "$twice" $r \
-    '/fl_ready_leave(struct/,/^}/s/store_release/store_relaxed/'
+    '/fl_ready_pop_fast(struct/,/^}/s/store_release/store_relaxed/'
 notices ready 1 'rc11 imm' 'inside is looked at relaxed' "$race|$twice" $r \
     '/fl_ready_take_half(struct/,/^}/s/load_acquire/load_relaxed/'
 notices ready 1 'rc11 imm' 'a thief does not wait for who is inside' "$race|$twice" $r \
     's/while (load_acquire(&q->inside) != 0 && ++spins < FL_READY_SPINS)/while (false)/'
-notices ready 1 'rc11 imm' 'the owner goes in while thieves are at the door' "$race|$order" $r \
-    '/fl_ready_enter(struct/,/^}/s/ != 0)/ > 9)/'
+notices ready 1 'rc11 imm' 'the owner goes in while thieves are at the door' "$race|$order|$twice" $r \
+    '/fl_ready_pop_fast(struct/,/^}/s/ == 0)/ < 9)/'
 notices ready 1 'rc11 imm' 'the lock is given back relaxed' "$twice|$order" $l \
     '/fl_lock_give(struct/,/^}/s/store_release/store_relaxed/'
 notices ready 3 'rc11 imm' 'growth keeps the old mask' "$order" $r \

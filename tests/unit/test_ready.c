@@ -83,22 +83,24 @@ Test(ready, a_thief_gives_up_on_an_owner_that_stays_inside)
 {
     struct fl_task *got[1];
     cr_assert(fl_ready_push(&queue, task(1)));
-    bool locked = fl_ready_enter(&queue);
-    cr_assert(!locked);
+    store_relaxed(&queue.inside, 1); /* as in the middle of a push or pop; one thread */
     cr_assert(fl_ready_take_half(&queue, got, 1) == 0);
-    fl_ready_leave(&queue, locked);
+    store_release(&queue.inside, 0); /* own: one thread */
     cr_assert(fl_ready_take_half(&queue, got, 1) == 1 && got[0] == task(1));
 }
 
 Test(ready, while_a_thief_wants_in_the_owner_takes_the_lock)
 {
+    fl_barrier_init();
     add_seq_cst(&queue.wants, 1); /* own: one thread */
-    bool locked = fl_ready_enter(&queue);
-    cr_assert(locked);
-    fl_ready_leave(&queue, locked);
-    cr_assert(fl_ready_push(&queue, task(1)) && fl_ready_pop(&queue) == task(1));
-    sub_release(&queue.wants, 1); /* own: one thread */
-    locked = fl_ready_enter(&queue);
-    cr_assert(!locked);
-    fl_ready_leave(&queue, locked);
+    cr_assert(!fl_ready_push_fast(&queue, task(1)));
+    cr_assert(fl_ready_push(&queue, task(1)));
+    cr_assert(!fl_ready_pop_fast(&queue));
+    cr_assert(fl_ready_pop(&queue) == task(1));
+    sub_release(&queue.wants, 1);             /* own: one thread */
+    if (load_relaxed(&fl_barrier_asymmetric)) /* hint: one thread */
+        cr_assert(fl_ready_push_fast(&queue, task(2)) && fl_ready_pop_fast(&queue) == task(2) && !fl_ready_pop_fast(&queue));
+    fl_barrier_force_symmetric(); /* then it always takes it */
+    cr_assert(!fl_ready_push_fast(&queue, task(3)) && fl_ready_push(&queue, task(3)));
+    cr_assert(!fl_ready_pop_fast(&queue) && fl_ready_pop(&queue) == task(3));
 }
