@@ -49,6 +49,7 @@ int64_t filch_after(int64_t ns)
 
 static const struct fl_hooks hooks = {
     .fork_ended = fl_fork_ended,
+    .fork_awaited = fl_fork_awaited,
     .child_failed = fl_scope_child_failed,
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,
@@ -195,6 +196,7 @@ static void release(struct filch_runtime *runtime)
     for (unsigned i = 0; runtime->workers && i < runtime->count; i++)
         fl_worker_free(runtime->workers[i]);
     free(runtime->workers);
+    fl_forks_fini(runtime);
     fl_pool_fini(&runtime->pool);
     fl_stacks_free(runtime->stacks);
     fl_topology_fini(&runtime->topology);

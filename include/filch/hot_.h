@@ -46,7 +46,8 @@ struct filch_deque_ {
     struct filch_buffer_ *buffer_; /* atomic: the owner writes it; NULL: no deque at all */
     int64_t full_;                 /* the owner's: a put at this index needs room to be made first */
     uintptr_t fenced_;             /* membarrier(2) is missing: inline functions find nothing here that they can use */
-    uintptr_t unused_[9];
+    int64_t names_;                /* the owner's: for forks that are not named after their place, runtime/sched/deque.h */
+    uintptr_t unused_[8];
     int64_t top_; /* atomic: thieves and owner count it up */
     uintptr_t unused2_[15];
 };
@@ -177,8 +178,10 @@ static inline bool filch_shallow_(const struct filch_worker_ *worker)
 /* Whether the caller may run a child in place now: the look round is not due, and this stack has room. */
 static inline bool filch_may_nest_(struct filch_worker_ *worker)
 {
-    int32_t budget = __atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1; /* hint: a thief that begs sets it to 0 */
-    __atomic_store_n(&worker->budget_, budget, __ATOMIC_RELAXED);             /* hint: it does so again if this hides it */
+    /* unsigned: an isolated task's is never refilled */
+    int32_t budget =
+        (int32_t)((uint32_t)__atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1); /* hint: a thief that begs sets it to 0 */
+    __atomic_store_n(&worker->budget_, budget, __ATOMIC_RELAXED);                     /* hint: it does so again if this hides it */
     return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_(filch_shallow_(worker));
 }
 

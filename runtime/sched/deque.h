@@ -16,9 +16,11 @@
  *   3. bottom - top <= capacity; the owner writes slot i only while bottom - top < capacity by a top it has read, so a thief that reads an
  *      overwritten or torn slot holds an index below the present top, and its compare-and-swap fails.
  *   4. A buffer that was replaced stays readable until fl_deque_fini: a thief may still hold it.
- *   5. An in-frame fork is named by its token, the index behind it where it was first put. While it has not been met no other fork of the runtime has that
- *      token: the deques of a runtime use different indices; a thief, or a pop of the last item, moves top past the index for ever; and who takes one to run
- *      it elsewhere than at its meet takes it in one of these two ways (fl_deque_next). Put into a deque again at another index, it carries its token along.
+ *   5. An in-frame fork is named by its token, by rule the index behind it where it is put, so that its meet need only compare bottom with it. While it has
+ *      not been met, no other fork of the runtime has that token, and bottom is equal to it only if the fork stands there: the deques of a runtime use different
+ *      indices; a thief, or a pop of the last item, moves top past the index for good; a fork that is met where it stands frees it as it is
+ *      met. There remains the loop, which takes a fork above other items while its caller is parked: it leaves two graves there, which only top passes.
+ *      A fork that is put again somewhere else carries its token along.
  *   6. limit_ <= full_ <= top + capacity; slots_ and mask_ are those of the present buffer, unless fenced_.
  *
  * Memory ordering
@@ -35,7 +37,7 @@
  *   The owner's own reads of bottom and buffer are relaxed: nobody else writes them. pop reads top relaxed: a smaller, older value only sends it to
  *   the compare-and-swap.
  *
- * Who may call: push, pop, next, give, room, bound and fini the owner alone; steal and size_hint anybody. */
+ * Who may call: push, pop, next, give, room, bound, name, oldest and fini the owner alone; steal and size_hint anybody. */
 #ifndef FL_SCHED_DEQUE_H
 #define FL_SCHED_DEQUE_H
 
@@ -63,7 +65,20 @@ struct fl_item {
 #define FL_WHOSE_MOVED ((uintptr_t)4)
 #define FL_WHOSE_MASK ((uintptr_t)7)
 
+#define FL_WHOSE_GRAVE FL_WHOSE_TASK /* nobody's: where a fork stood */
+
+#define FL_TOKEN_NAME ((int64_t)2) /* in a token: a name, no index */
+
 enum fl_stolen { FL_STEAL_EMPTY = 0, FL_STEAL_GOT = 1, FL_STEAL_LOST = 2 };
+
+/** Field by field: a checker takes a copy of a structure for a call of memcpy, and doesn't know that. */
+FL_INLINE void fl_item_copy(struct fl_item *to, const struct fl_item *from)
+{
+    to->fn = from->fn;
+    to->arg = from->arg;
+    to->whose = from->whose;
+    to->token = from->token;
+}
 
 /* The fields, as the atomics that they are. */
 #define FL_DEQUE_BOTTOM(d) fl_atomic(int64_t, &(d)->bottom_)
@@ -75,6 +90,8 @@ FL_INLINE struct filch_buffer_ *fl_deque_buffer_new(int64_t capacity, struct fil
     struct filch_buffer_ *buffer = malloc(sizeof *buffer + (size_t)capacity * sizeof(struct filch_slot_));
     if (!buffer)
         return NULL;
+    for (int64_t i = 0; i < capacity; i++) /* an owner looks at slots that were never written */
+        ((struct filch_slot_ *)(buffer + 1))[i].whose_ = 0;
     buffer->mask_ = (capacity - 1) * FILCH_STEP_;
     buffer->older_ = older;
     return buffer;
@@ -122,6 +139,7 @@ FL_INLINE bool fl_deque_init(struct filch_deque_ *d, int64_t first)
     store_relaxed(FL_DEQUE_BOTTOM(d), first);  /* init: no thief yet */
     store_relaxed(FL_DEQUE_TOP(d), first);     /* init: no thief yet */
     store_relaxed(FL_DEQUE_BUFFER(d), buffer); /* init: no thief yet */
+    d->names_ = first;
     fl_deque_show(d, buffer, first + FL_DEQUE_FIRST_CAPACITY * FILCH_STEP_);
     return true;
 }
@@ -198,7 +216,7 @@ FL_INLINE bool fl_deque_push(struct filch_deque_ *d, const struct fl_item *item)
     return true;
 }
 
-/** Takes the newest item. @return false: empty. */
+/** Takes the newest item. @return false: empty, or only what lies below graves is left. */
 FL_INLINE bool fl_deque_pop(struct filch_deque_ *d, struct fl_item *ret_item)
 {
     int64_t b = load_relaxed(FL_DEQUE_BOTTOM(d)) - FILCH_STEP_;      /* own: only the owner writes it */
@@ -208,11 +226,14 @@ FL_INLINE bool fl_deque_pop(struct filch_deque_ *d, struct fl_item *ret_item)
     if (!filch_deque_lowered_(d, b))
         return false;
     fl_slot_read(buffer, b, ret_item); /* nobody overwrites it before the owner's next push */
-    return true;
+    if (likely(ret_item->whose != FL_WHOSE_GRAVE))
+        return true;
+    store_relaxed(FL_DEQUE_BOTTOM(d), b + FILCH_STEP_); /* own: it stays, if it was not the last */
+    return false;
 }
 
 /** The owner takes up to `most` of its oldest items, at most half of what is there, to give them away. It is the only one who pops, so it needs no barrier against
- * itself, and one swap of top covers them all. @return how many. */
+ * itself, and one swap of top covers them all. @return how many; also 0 if there were only graves, or a thief was quicker. */
 FL_INLINE unsigned fl_deque_give(struct filch_deque_ *d, struct fl_item *ret_items, unsigned most)
 {
     int64_t t = load_acquire(FL_DEQUE_TOP(d));                       /* [take] pairs with the swap that made it so */
@@ -222,13 +243,39 @@ FL_INLINE unsigned fl_deque_give(struct filch_deque_ *d, struct fl_item *ret_ite
         return 0;
     int64_t half = ((b - t) / FILCH_STEP_ + 1) / 2;
     unsigned n = half < most ? (unsigned)half : most;
-    for (unsigned i = 0; i < n; i++)
-        fl_slot_read(buffer, t + i * FILCH_STEP_, &ret_items[i]);
-    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + n * FILCH_STEP_) ? n : 0; /* [take] against thieves */
+    unsigned items = 0;
+    for (unsigned i = 0; i < n; i++) {
+        fl_slot_read(buffer, t + i * FILCH_STEP_, &ret_items[items]);
+        items += likely(ret_items[items].whose != FL_WHOSE_GRAVE);
+    }
+    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + n * FILCH_STEP_) ? items : 0; /* [take] against thieves */
 }
 
-/** Takes the newest item, as fl_deque_pop; but an in-frame fork that is neither the last item nor a moved one stays, and the oldest item is taken in its stead: the
- * index of a fork whose end somebody waits for must not be used again. @return false: empty, or a thief was quicker. */
+/** The owner takes its oldest item. @return false: empty. */
+FL_INLINE bool fl_deque_oldest(struct filch_deque_ *d, struct fl_item *ret_item)
+{
+    while (fl_deque_size_hint(d) != 0)
+        if (fl_deque_give(d, ret_item, 1) == 1)
+            return true;
+    return false;
+}
+
+/* A fork was popped from above others: its index must not be used again. @return false: empty; without memory for the graves the fork is back where it stood, and
+ * *ret_item is the oldest instead. */
+FL_SLOW bool fl_deque_bury(struct filch_deque_ *d, struct fl_item *ret_item)
+{
+    static const struct fl_item grave = {.whose = FL_WHOSE_GRAVE};
+    int64_t end = load_relaxed(FL_DEQUE_BOTTOM(d)) + 2 * FILCH_STEP_; /* own: only the owner writes it */
+    if (end > d->full_ && (!fl_deque_room(d) || end > d->full_)) {
+        fl_deque_push(d, ret_item); /* cannot fail: its slot has just been freed */
+        return fl_deque_oldest(d, ret_item);
+    }
+    fl_deque_push(d, &grave); /* there is room */
+    fl_deque_push(d, &grave);
+    return true;
+}
+
+/** As fl_deque_pop, for the loop: the item is run elsewhere than where its owner joins or meets it. */
 FL_INLINE bool fl_deque_next(struct filch_deque_ *d, struct fl_item *ret_item)
 {
     if (!fl_deque_pop(d, ret_item))
@@ -236,11 +283,21 @@ FL_INLINE bool fl_deque_next(struct filch_deque_ *d, struct fl_item *ret_item)
     if (likely(!(ret_item->whose & FL_WHOSE_FRAME)) || ret_item->whose & FL_WHOSE_MOVED ||
         ret_item->token == load_relaxed(FL_DEQUE_BOTTOM(d))) /* own: only the owner writes it; it was the last: top has passed it */
         return true;
-    fl_deque_push(d, ret_item); /* cannot fail: its slot has just been freed */
-    return fl_deque_give(d, ret_item, 1) == 1;
+    struct fl_item copy; /* so that *ret_item itself may stay in registers */
+    fl_item_copy(&copy, ret_item);
+    bool got = fl_deque_bury(d, &copy);
+    fl_item_copy(ret_item, &copy);
+    return got;
 }
 
-/** Takes the oldest item. FL_STEAL_LOST: another thief or the owner was quicker. */
+/** A token that is no index and was never used. */
+FL_INLINE int64_t fl_deque_name(struct filch_deque_ *d)
+{
+    d->names_ += FILCH_STEP_;
+    return d->names_ | FL_TOKEN_NAME;
+}
+
+/** Takes the oldest item. FL_STEAL_LOST: another thief or the owner was quicker, or it was a grave, which is gone now. */
 FL_INLINE enum fl_stolen fl_deque_steal(struct filch_deque_ *d, struct fl_item *ret_item)
 {
     int64_t t = load_acquire(FL_DEQUE_TOP(d));    /* [take] pairs with the swap that made it so */
@@ -250,8 +307,9 @@ FL_INLINE enum fl_stolen fl_deque_steal(struct filch_deque_ *d, struct fl_item *
         return FL_STEAL_EMPTY;
     struct filch_buffer_ *buffer = load_acquire(FL_DEQUE_BUFFER(d)); /* [buffer] pairs with fl_deque_room */
     fl_slot_read(buffer, t, ret_item);
-    return cas_seq_cst(FL_DEQUE_TOP(d), &t, t + FILCH_STEP_) ? FL_STEAL_GOT
-                                                             : FL_STEAL_LOST; /* [take] the one who counts top up has the item */
+    if (!cas_seq_cst(FL_DEQUE_TOP(d), &t, t + FILCH_STEP_)) /* [take] the one who counts top up has the item */
+        return FL_STEAL_LOST;
+    return likely(ret_item->whose != FL_WHOSE_GRAVE) ? FL_STEAL_GOT : FL_STEAL_LOST;
 }
 
 #endif

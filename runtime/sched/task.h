@@ -44,12 +44,18 @@ struct fl_fork_end {
     bool ended;
 };
 
-#define FL_FORK_PLACES 64
+#define FL_FORK_PLACES 16 /* parts of the table, a lock each */
+#define FL_FORK_FEW 4     /* lists of a part before it grows; a power of two */
 
-/** The places of a runtime, by token. */
+/** A part of the table of notes: linear hashing (W. Litwin, VLDB 1980), which grows by a list at a time, so that nobody waits for long. */
 struct fl_fork_place {
-    struct fl_lock lock;
-    struct fl_fork_end *first;
+    FL_ALIGN_PAIR struct fl_lock lock;
+    uint64_t notes;
+    uint64_t mask;  /**< lists at the last doubling, less 1; all-zero means FL_FORK_FEW - 1 */
+    uint64_t split; /**< so many of these have been split in two since */
+    uint64_t room;  /**< lists that `lists` has room for; 0: `few` */
+    struct fl_fork_end **lists;
+    struct fl_fork_end *few[FL_FORK_FEW];
 };
 
 struct fl_task {

@@ -6,8 +6,8 @@
  * goes back to the cache and the worker switches over. So a task that never parks costs no switch and no stack.
  *
  * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first), the inject queue, the ring and the timers,
- * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first; what is ready by then goes before the deque, so that a flood of
- * spawns and the tasks that events have woken share the worker. The
+ * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first; what is ready by then goes before the deque, but the next time the deque
+ * goes first, so that unstarted tasks and those that go round through the ready queue share the worker, whichever are more. The
  * budget follows the length of the tasks: it is refilled with what took about LOOK_EVERY last time, between 1 and BUDGET_MAX.
  *
  * Invariants
@@ -183,30 +183,51 @@ static FL_NORETURN FL_NOINLINE void back_to_thread(struct fl_worker *w)
     __builtin_unreachable();
 }
 
-struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
+/* An in-frame fork. */
+static FL_NOINLINE struct fl_task *fork_task(struct fl_worker *w, struct fl_item item)
+{
+    struct fl_task *task = w->spare ? w->spare : fl_pool_get(&w->pool);
+    if (!task)
+        return NULL;
+    /* It may keep its descriptor after its end, but never the last one: others must go on, its joiner among them, which can run it itself. */
+    if (!(w->spare = fl_pool_get(&w->pool)) && !w->runtime->hooks->fork_awaited(w->runtime, item.token)) {
+        w->spare = task;
+        return NULL;
+    }
+    fl_task_begin(task, w->runtime, (struct filch_scope *)(item.whose & ~FL_WHOSE_MASK));
+    task->fn = (filch_fn *)item.fn;
+    task->arg = (void *)item.arg;
+    task->token = item.token;
+    task->flags = FL_TASK_FRAME | FL_TASK_NEW;
+    task->sp = NULL;
+    return task;
+}
+
+FL_INLINE struct fl_task *item_task(struct fl_worker *w, const struct fl_item *item)
 {
     if (unlikely(item->whose & FL_WHOSE_TASK))
         return (struct fl_task *)(item->whose & ~FL_WHOSE_MASK);
+    if (unlikely(item->whose & FL_WHOSE_FRAME))
+        return fork_task(w, (struct fl_item){item->fn, item->arg, item->whose, item->token});
     struct fl_task *task = w->spare;
     if (likely(task != NULL))
         w->spare = NULL;
     else if (!(task = fl_pool_get(&w->pool)))
         return NULL;
+    if (likely((uintptr_t)task->scope == item->whose))
+        task->name = NULL; /* as its last task left it: that one neither parked nor failed (end) */
+    else
+        fl_task_begin(task, w->runtime, (struct filch_scope *)item->whose);
     task->fn = (filch_fn *)item->fn;
     task->arg = (void *)item->arg;
-    if (unlikely(item->whose & FL_WHOSE_FRAME)) {
-        fl_task_begin(task, w->runtime, (struct filch_scope *)(item->whose & ~FL_WHOSE_MASK));
-        task->token = item->token;
-        task->flags = FL_TASK_FRAME | FL_TASK_NEW;
-    } else {
-        if (likely((uintptr_t)task->scope == item->whose))
-            task->name = NULL; /* as its last task left it: that one neither parked nor failed (end) */
-        else
-            fl_task_begin(task, w->runtime, (struct filch_scope *)item->whose);
-        task->flags = FL_TASK_NEW;
-    }
+    task->flags = FL_TASK_NEW;
     task->sp = NULL;
     return task;
+}
+
+struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
+{
+    return item_task(w, item);
 }
 
 /* ---- looking for work ---- */
@@ -234,6 +255,13 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     expire(&w->wheel, now);
     uint64_t ready = fl_ready_size_hint(&w->ready);
     w->turns = ready < TURNS_MAX ? (uint32_t)ready : TURNS_MAX;
+    w->deque_turn = !w->deque_turn && fl_deque_size_hint(&w->hot.deque_) != 0;
+    if (w->deque_turn) {
+        w->turns = 0;
+        if (ready != 0)
+            fl_notify(w->runtime); /* others may have time for them */
+        return NULL;
+    }
     w->inject_turn = !w->inject_turn;
     struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
     if (!task)
@@ -254,7 +282,7 @@ static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
     struct fl_item item;
     if (!task)
         task = fl_inject_pop(&w->runtime->inject);
-    if (!task && fl_deque_next(&w->hot.deque_, &item) && !(task = fl_item_task(w, &item)))
+    if (!task && (fl_deque_next(&w->hot.deque_, &item) || fl_deque_oldest(&w->hot.deque_, &item)) && !(task = fl_item_task(w, &item)))
         fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
     return task;
 }
@@ -405,12 +433,30 @@ static FL_COLD void put_back(struct fl_worker *w, const struct fl_item *item)
 
 /* The item in hand belongs to another scope than the children that ended here last: that one is told first, and if its joiner waited for just that, it
  * goes before the item. Depth first keeps the number of stacks small. @return the joiner; the item is back in the deque then. */
-static FL_NOINLINE struct fl_task *joiner_first(struct fl_worker *w, const struct fl_item *item)
+static FL_NOINLINE struct fl_task *joiner_first(struct fl_worker *w, struct fl_item item)
 {
     struct fl_task *joiner = fl_worker_tell(w);
     if (joiner)
-        fl_deque_push(&w->hot.deque_, item); /* cannot fail: its slot has just been freed */
+        fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
     return joiner;
+}
+
+/* What lies below graves goes every other time, oldest first, in turn with the ready queue, where the callers are for whose forks the graves were dug. */
+static FL_COLD struct fl_task *below_graves(struct fl_worker *w)
+{
+    struct fl_item item;
+    w->graves_turn = !w->graves_turn;
+    if (!w->graves_turn || !fl_deque_oldest(&w->hot.deque_, &item))
+        return NULL;
+    if (w->ended_scope) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner)
+            fl_make_ready(joiner);
+    }
+    struct fl_task *task = fl_item_task(w, &item);
+    if (!task)
+        put_back(w, &item);
+    return task;
 }
 
 /* The next task, or NULL when the runtime ends. */
@@ -424,14 +470,16 @@ FL_INLINE struct fl_task *next(struct fl_worker *w)
         w->turns--;
         task = fl_ready_pop(&w->ready);
     }
-    if (likely(!task) && fl_deque_next(&w->hot.deque_, &item)) {
-        if (unlikely((uintptr_t)w->ended_scope != item.whose) && w->ended_scope && (task = joiner_first(w, &item)))
+    if (likely(!task) && likely(fl_deque_next(&w->hot.deque_, &item))) {
+        if (unlikely((uintptr_t)w->ended_scope != item.whose) && w->ended_scope && (task = joiner_first(w, item)))
             return task;
-        task = fl_item_task(w, &item);
+        task = item_task(w, &item);
         if (likely(task != NULL))
             return task;
-        put_back(w, &item);
+        put_back(w, &(struct fl_item){item.fn, item.arg, item.whose, item.token});
     }
+    if (!task && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0) && (task = below_graves(w)))
+        return task;
     if (w->ended_scope) {
         struct fl_task *joiner = fl_worker_tell(w);
         if (joiner && !task)
@@ -510,10 +558,12 @@ void *fl_worker_main(void *arg)
     return NULL;
 }
 
-/* The indices of a runtime's deques never meet: each has an equal share of what 63 bits can count, with two workers 2^57 items, with 1,024 2^48. */
+/* Each deque of a runtime has a share of the indices of its own. A theft and a pop of the last item use one up for good. With 64 workers a share is 2^51 of them: at
+ * 10^8 a second it lasts for 8 months; after that a worker comes to where its neighbour began, and two forks have one token only if one of them has
+ * been under way since then. */
 static int64_t first_index(struct filch_runtime *runtime, unsigned index)
 {
-    return INT64_MAX / (int64_t)runtime->count * (int64_t)index & -FILCH_STEP_;
+    return INT64_MAX / 2 / (int64_t)runtime->count * (int64_t)index & -FILCH_STEP_;
 }
 
 int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worker **ret_worker)

@@ -20,10 +20,11 @@
 
 /** What the floors above give the scheduler, so that no arrow points up. */
 struct fl_hooks {
-    bool (*fork_ended)(struct fl_task *task, int result);           /**< an in-frame fork has ended here; false: its descriptor is kept */
-    void (*child_failed)(struct filch_scope *scope, int result);    /**< a child returned a negative result */
-    void (*unlink)(struct fl_task *task);                           /**< a FL_TASK_LINKED task has ended */
-    void (*cancel_operation)(struct fl_task *task, uint64_t waits); /**< a task parked in an operation was cancelled */
+    bool (*fork_ended)(struct fl_task *task, int result); /**< an in-frame fork has ended here; false: its descriptor is kept */
+    bool (*fork_awaited)(struct filch_runtime *runtime, int64_t token); /**< its joiner is parked, so its descriptor won't be kept */
+    void (*child_failed)(struct filch_scope *scope, int result);        /**< a child returned a negative result */
+    void (*unlink)(struct fl_task *task);                               /**< a FL_TASK_LINKED task has ended */
+    void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
 };
 
 /** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
@@ -83,7 +84,8 @@ struct fl_worker {
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
     int64_t looked;                          /**< when it last looked round, ns */
-    bool inject_turn;                        /**< whose turn it is when it looks round */
+    bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
+    bool graves_turn;                        /**< the same where a deque ends in graves */
     int64_t nap;                             /**< length of the next nap, ns */
     int64_t theft_end, theft_cost;           /**< of the last theft; 0: judged */
     uint64_t seen_dispatched;                /**< of the whole runtime, when it last lingered */

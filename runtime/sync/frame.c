@@ -9,7 +9,8 @@
  * Invariants
  *   1. A token names one fork from its fork to its meet (sched/deque.h, invariant 5).
  *   2. There is at most one note of a token: the runner's once it has ended, or the joiner's while it is parked.
- *   3. A joiner goes on once it has been given the result, or has found the runner's note.
+ *   3. The table has about as many lists as notes: one for each joiner that is parked and each fork that has ended and is not met, however many.
+ *   4. A joiner goes on once it has been given the result, or has found the runner's note.
  *
  * Rejected: result and state in the caller's frame, which the deque then has to point to (5.7 ns a fork against 4.3, docs/decisions/0013). */
 #include "sched/park.h"
@@ -19,9 +20,11 @@
 #include <filch/task.h>
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define DEPTH 1024        /* forks after which the inline part comes to the slow one again, when a spawner has set a bound (sync/scope.c) */
-#define SLOW ((int64_t)1) /* in a token: no index, so that its meet comes here as well */
+#define SLOW ((int64_t)1) /* in a token: its meet comes here as well */
 
 int64_t filch_fork_slow_(filch_fn *fn, void *arg)
 {
@@ -29,33 +32,123 @@ int64_t filch_fork_slow_(filch_fn *fn, void *arg)
     fl_panic_if(!w->hot.current_, "filch_fork outside a task");
     if (w->hot.kind_ != FL_KIND_WORKER)
         return FILCH_KEPT_;
-    struct fl_item item = {(uintptr_t)fn, (uintptr_t)arg, (uintptr_t)w->hot.current_->inner_ | FL_WHOSE_FRAME,
-                           fl_deque_token(&w->hot.deque_)};
-    if (!fl_deque_push(&w->hot.deque_, &item))
+    struct filch_deque_ *d = &w->hot.deque_;
+    struct fl_item item = {(uintptr_t)fn, (uintptr_t)arg, (uintptr_t)w->hot.current_->inner_ | FL_WHOSE_FRAME, fl_deque_token(d)};
+    if (!fl_deque_push(d, &item))
         return -ENOMEM;
-    fl_deque_bound(&w->hot.deque_, DEPTH);
+    fl_deque_bound(d, DEPTH);
     fl_notify(w->runtime);
-    return w->hot.deque_.fenced_ ? item.token | SLOW : item.token;
+    return item.token | SLOW;
+}
+
+/* ---- notes ---- */
+
+static uint64_t hash(int64_t token)
+{
+    return (uint64_t)token * 0x9e3779b97f4a7c15u; /* 2^64 by the golden ratio: Knuth, volume 3, 6.4 */
 }
 
 static struct fl_fork_place *place_of(struct filch_runtime *runtime, int64_t token)
 {
-    return &runtime->forks[token / FILCH_STEP_ % FL_FORK_PLACES];
+    return &runtime->forks[hash(token) >> 60];
+}
+
+_Static_assert(FL_FORK_PLACES == 1 << (64 - 60), "place_of");
+
+static uint64_t mask_of(const struct fl_fork_place *place)
+{
+    return place->mask ? place->mask : FL_FORK_FEW - 1;
+}
+
+static struct fl_fork_end **list_of(struct fl_fork_place *place, int64_t token)
+{
+    uint64_t mask = mask_of(place), h = hash(token) >> 20, i = h & mask;
+    if (i < place->split)
+        i = h & (2 * mask + 1);
+    return place->room ? &place->lists[i] : &place->few[i];
 }
 
 /* Where the note of a token is linked, or NULL. Under the place's lock. */
 static struct fl_fork_end **find(struct fl_fork_place *place, int64_t token)
 {
-    for (struct fl_fork_end **at = &place->first; *at; at = &(*at)->next)
+    for (struct fl_fork_end **at = list_of(place, token); *at; at = &(*at)->next)
         if ((*at)->token == token)
             return at;
     return NULL;
 }
 
+static void take_note(struct fl_fork_place *place, struct fl_fork_end **at)
+{
+    *at = (*at)->next;
+    place->notes--;
+}
+
+/* Splits the next list in two. Under the lock; there is room. */
+static void split(struct fl_fork_place *place)
+{
+    uint64_t mask = mask_of(place);
+    struct fl_fork_end *note = place->lists[place->split];
+    place->lists[place->split] = place->lists[place->split + mask + 1] = NULL;
+    if (++place->split > mask) {
+        place->mask = 2 * mask + 1;
+        place->split = 0;
+    }
+    while (note) {
+        struct fl_fork_end *next = note->next, **list = list_of(place, note->token);
+        note->next = *list;
+        *list = note;
+        note = next;
+    }
+}
+
+/* Gives the lock back to get room for more lists. No memory: it stays as it is, only slower. */
+static FL_COLD void widen(struct fl_fork_place *place)
+{
+    uint64_t had = place->room, room = had ? 2 * had : 4 * FL_FORK_FEW;
+    fl_lock_give(&place->lock);
+    struct fl_fork_end **lists = malloc(room * sizeof *lists);
+    fl_lock_take(&place->lock);
+    if (lists && place->room == had) {
+        struct fl_fork_end **old = place->lists;
+        memcpy(lists, had ? old : place->few, (had ? had : FL_FORK_FEW) * sizeof *lists);
+        place->lists = lists;
+        place->room = room;
+        lists = old;
+    }
+    fl_lock_give(&place->lock);
+    free(lists);
+    fl_lock_take(&place->lock);
+}
+
+/* Under the lock, which may be given back for a moment once the note is there. */
 static void leave_note(struct fl_fork_place *place, struct fl_fork_end *note)
 {
-    note->next = place->first;
-    place->first = note;
+    struct fl_fork_end **list = list_of(place, note->token);
+    note->next = *list;
+    *list = note;
+    if (++place->notes <= mask_of(place) + 1 + place->split)
+        return;
+    if (place->room <= mask_of(place) + 1 + place->split)
+        widen(place);
+    if (place->room > mask_of(place) + 1 + place->split)
+        split(place);
+}
+
+void fl_forks_fini(struct filch_runtime *runtime)
+{
+    for (unsigned i = 0; i < FL_FORK_PLACES; i++)
+        free(runtime->forks[i].lists);
+}
+
+/* ---- ending and meeting ---- */
+
+bool fl_fork_awaited(struct filch_runtime *runtime, int64_t token)
+{
+    struct fl_fork_place *place = place_of(runtime, token);
+    fl_lock_take(&place->lock);
+    bool awaited = find(place, token);
+    fl_lock_give(&place->lock);
+    return awaited;
 }
 
 bool fl_fork_ended(struct fl_task *task, int result)
@@ -72,7 +165,7 @@ bool fl_fork_ended(struct fl_task *task, int result)
     }
     struct fl_fork_end *joiners = *at;
     struct fl_task *joiner = joiners->joiner; /* read before the lock is given: the note is gone once the joiner goes on */
-    *at = joiners->next;
+    take_note(place, at);
     joiners->result = result;
     joiners->ended = true;
     fl_lock_give(&place->lock);
@@ -116,7 +209,7 @@ static int wait_for(int64_t token)
     struct fl_fork_place *place = place_of(mine.joiner->runtime, token);
     fl_lock_take(&place->lock);
     struct fl_fork_end **at = find(place, token), *theirs = *at;
-    *at = theirs->next;
+    take_note(place, at);
     fl_lock_give(&place->lock);
     int result = theirs->result;
     fl_worker_put_task(fl_self(), fl_container_of(theirs, struct fl_task, fork_end));
@@ -127,6 +220,7 @@ int filch_meet_slow_(int64_t token, filch_fn *fn, void *arg)
 {
     if (token < 0)
         return fn(arg);
+    bool bounded = token & SLOW;
     token &= ~SLOW;
     struct fl_worker *w = fl_self();
     if (fl_worker_spent(w)) {
@@ -136,10 +230,16 @@ int filch_meet_slow_(int64_t token, filch_fn *fn, void *arg)
         w = fl_self();
     }
     struct fl_item item;
-    if (!fl_deep(w) && fl_deque_pop(&w->hot.deque_, &item)) {
-        if (item.whose & FL_WHOSE_FRAME && item.token == token)
+    if (fl_deque_pop(&w->hot.deque_, &item)) {
+        bool mine = item.whose & FL_WHOSE_FRAME && item.token == token;
+        if (mine && bounded)
+            fl_deque_bound(&w->hot.deque_, 0); /* as it was before this fork: the next spawn must see it */
+        if (mine && !fl_deep(w))
             return fn(arg);
+        if (mine) /* it has been met: under another name it leaves no graves */
+            item.token = token = fl_deque_name(&w->hot.deque_);
         fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
+        fl_notify(w->runtime);                /* for a moment it was not to be seen */
     }
     return wait_for(token);
 }

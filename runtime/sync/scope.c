@@ -363,11 +363,10 @@ void filch_notify_(void)
 static void let_them_go_first(struct fl_worker *w, filch_scope *scope)
 {
     settle(scope);
-    int64_t unstarted = fl_deque_size_hint(&w->hot.deque_);
-    if (unstarted >= SPAWN_BOUND && scope->mine_ >= SPAWN_BOUND && fl_park_yield(w)) {
+    int64_t unstarted;
+    while ((unstarted = fl_deque_size_hint(&w->hot.deque_)) >= SPAWN_BOUND && scope->mine_ >= SPAWN_BOUND && fl_park_yield(w)) {
         w = fl_self();
         settle(scope);
-        unstarted = fl_deque_size_hint(&w->hot.deque_);
     }
     int64_t mine = scope->mine_ < unstarted ? scope->mine_ : unstarted;
     fl_deque_bound(&w->hot.deque_, mine < SPAWN_BOUND ? SPAWN_BOUND - mine : SPAWN_BOUND / 16);
@@ -531,6 +530,7 @@ static bool run_child(struct fl_worker *w, struct filch_scope *scope)
         return true;
     }
     fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
+    fl_notify(w->runtime);                /* for a moment it was not to be seen */
     return false;
 }
 

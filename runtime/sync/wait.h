@@ -50,6 +50,12 @@ void fl_scope_unlink(struct fl_task *task);
 /** An in-frame fork was run by a thief, or by the loop, and has returned `result`. @return false: its descriptor is kept until it is met. */
 bool fl_fork_ended(struct fl_task *task, int result);
 
+/** Whether the joiner of an in-frame fork waits for it. */
+bool fl_fork_awaited(struct filch_runtime *runtime, int64_t token);
+
+/** Frees the table of forks; nobody uses it any more. */
+void fl_forks_fini(struct filch_runtime *runtime);
+
 /** Starts an isolated task on a kernel thread of its own, with a stack of at least `stack_size` bytes and the runtime's size. @return 0 or -errno. runtime.c gives it. */
 int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t stack_size);
 

@@ -100,6 +100,69 @@ static int reuse(void *arg)
     return 0;
 }
 
+/* ---- a spawner that is far ahead lets its children go first ---- */
+
+struct race {
+    atomic_int begun;
+    int fork;      /* one fork a spawn */
+    int nest;      /* so many forks inside each other before */
+    int64_t long_; /* ns a child */
+};
+
+static int begin(void *arg)
+{
+    struct race *race = arg;
+    atomic_fetch_add(&race->begun, 1);
+    for (int64_t end = filch_after(race->long_); race->long_ && filch_now() < end;)
+        ;
+    return 0;
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void nest(int depth)
+{
+    filch_frame frame;
+    filch_fork(&frame, do_nothing, NULL);
+    if (depth > 0)
+        nest(depth - 1);
+    must(filch_meet(&frame) == 0);
+}
+
+static int run_ahead(void *arg)
+{
+    struct race *race = arg;
+    int n = race->long_ ? 3000 : 100000, most = 1024 * (1 + (int)filch_workers(filch_current())); /* thieves have deques too */
+    nest(race->nest);
+    FILCH_SCOPE(s);
+    for (int i = 0; i < n; i++) {
+        must(filch_spawn(&s, begin, race) == 0);
+        if (race->fork) {
+            filch_frame frame;
+            filch_fork(&frame, do_nothing, NULL);
+            must(filch_meet(&frame) == 0);
+        }
+        must(i - atomic_load(&race->begun) <= most);
+    }
+    return filch_join(&s);
+}
+
+Test(scope, a_spawner_is_never_far_ahead_of_its_children)
+{
+    static const struct race races[] = {{.fork = 0}, {.fork = 1}, {.nest = 5000}, {.long_ = 20000}, {.long_ = 100000}};
+    FOR_EACH_CONFIG(config, every_loop)
+    for (size_t i = 0; i < LENGTH(races); i++) {
+        struct race race = races[i];
+        filch_config large = *config;
+        large.stack_size = 1 << 20;
+        must(filch_run(&large, run_ahead, &race) == 0);
+    }
+}
+
 Test(scope, a_scope_can_be_used_again_after_a_join)
 {
     FOR_EACH_CONFIG(config, every_config)
@@ -438,6 +501,78 @@ Test(scope, a_fork_that_is_under_way_is_not_taken_for_the_next)
     must(filch_run(config, fork_while_one_is_under_way, NULL) == 0);
 }
 
+/* A chain of forks as long as what is left, off each node of a spine of forks. */
+static int chain(void *arg)
+{
+    int n = *(int *)arg, less = n - 1;
+    if (n <= 0)
+        return 0;
+    filch_frame frame;
+    filch_fork(&frame, chain, &less);
+    return filch_meet(&frame);
+}
+
+static int spine(void *arg)
+{
+    int n = *(int *)arg, less = n - 1;
+    if (n <= 0)
+        return 0;
+    filch_frame a, b;
+    filch_fork(&a, chain, &n);
+    filch_fork(&b, spine, &less);
+    must(filch_meet(&b) == 0);
+    return filch_meet(&a);
+}
+
+static int grow_a_spine(void *arg)
+{
+    int n = 2000;
+    filch_stats stats;
+    (void)arg;
+    must(spine(&n) == 0);
+    filch_stats_read(filch_current(), &stats);
+    must(stats.stacks < 512);
+    return 0;
+}
+
+Test(scope, recursion_through_forks_goes_depth_first_and_takes_few_stacks)
+{
+    must(filch_run(&(filch_config){.workers = 1}, grow_a_spine, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 2}, grow_a_spine, NULL) == 0);
+}
+
+static int fork_and_wait(void *arg)
+{
+    filch_frame frame;
+    filch_fork(&frame, wait_then_result, arg);
+    filch_yield();
+    must(filch_meet(&frame) == 77);
+    return 0;
+}
+
+static int many_fork_and_wait(void *arg)
+{
+    filch_event go = {0};
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 20000; i++)
+        must(filch_spawn(&s, fork_and_wait, &go) == 0);
+    filch_yield();
+    filch_event_set(&go);
+    return filch_join(&s);
+}
+
+/* Each is looked up in a table when it ends and when it is met; if that were a list this would take minutes. */
+Test(scope, twenty_thousand_forks_may_be_awaited_at_once)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config small = *config;
+        small.stack_size = 16384;
+        must(filch_run(&small, many_fork_and_wait, NULL) == 0);
+    }
+}
+
 struct mixed {
     int depth;
     int64_t count;
@@ -491,9 +626,18 @@ static void deny_membarrier(void)
     must(syscall(SYS_membarrier, 0, 0, 0) == -1 && errno == ENOSYS);
 }
 
+static int look_at_a_fork(void *arg)
+{
+    filch_frame frame;
+    filch_fork(&frame, do_nothing, arg);
+    must(frame.token_ & 1); /* never what bottom is: the inline meet, which has no fence, does not take it */
+    return filch_meet(&frame);
+}
+
 Test(scope, frames_and_scopes_mix_without_membarrier_too)
 {
     deny_membarrier();
+    must(filch_run(&(filch_config){.workers = 2}, look_at_a_fork, NULL) == 0);
     FOR_EACH_CONFIG(config, every_config)
     {
         struct mixed root = {config->model == FILCH_MODEL_11 ? 4 : 9, 0};

@@ -2,7 +2,7 @@
 /* runtime/sched/deque.h and the owner's side of it in include/filch/hot_.h: each item is taken exactly once and whole, by the owner or a
  * thief; what it points to is visible; a thief gets the oldest; growth loses nothing and old buffers may still be read.
  *
- * Scenarios, all with a first capacity of two
+ * Scenarios, with a first capacity of two, from 16 on of four
  *   1  the last item: a pop against a steal
  *   2  two items, two pops against two steals: the owner runs into the thief
  *   3  two items, a pop against two thieves
@@ -18,10 +18,14 @@
  *   13 the owner gives the older half away, against two steals
  *   14 it gives the last item away, against two thieves
  *   15 two in-frame forks, met where they were put, against two steals
- *   16 a fork above an older item: the loop takes that one first, against a steal
+ *   16 a fork above an older item: the loop leaves graves, against a steal
  *   17 the same after the fork was popped and put back */
 #include "model.h"
 
+#if SCENARIO >= 16 /* graves need room */
+#undef FL_DEQUE_FIRST_CAPACITY
+#define FL_DEQUE_FIRST_CAPACITY 4
+#endif
 #include "sched/deque.h"
 
 #define ITEMS 5
@@ -102,14 +106,15 @@ static bool meet(int i)
     return true;
 }
 
-/* As the loop does it. Whatever token is still to be met, nothing is put there again. */
+/* As the loop does it. Bottom never comes back to a token that is still to be met, unless the fork stands there, or top has passed it. */
 static void next(void)
 {
     struct fl_item item;
-    if (fl_deque_next(&deque, &item))
+    if (fl_deque_next(&deque, &item) || fl_deque_oldest(&deque, &item))
         check(&item);
     for (int i = 0; i < ITEMS; i++)
-        assert(tokens[i] == 0 || happened(&met[i]) || load_relaxed(FL_DEQUE_BOTTOM(&deque)) >= tokens[i]);
+        assert(tokens[i] == 0 || happened(&met[i]) || load_relaxed(FL_DEQUE_TOP(&deque)) >= tokens[i] ||
+               load_relaxed(FL_DEQUE_BOTTOM(&deque)) > tokens[i]);
 }
 #endif
 
@@ -165,7 +170,8 @@ static void *three(void *arg)
 /* Only the owner is left: what is in the deque and what was taken is all there ever was. */
 static void all_taken(int n)
 {
-    while (pop())
+    struct fl_item item;
+    while (pop() || (fl_deque_oldest(&deque, &item) && check(&item) >= 0))
         ;
     for (int i = 0; i < n; i++)
         assert(happened(&taken[i]));

@@ -17,7 +17,8 @@ static bool push(uintptr_t value)
 /* The value of what is popped or stolen, or 0: nothing. */
 static uintptr_t whole(const struct fl_item *item)
 {
-    cr_assert(item->arg == item->fn + 1 && item->whose == 8 * (item->fn + 2));
+    cr_assert(item->arg == item->fn + 1 && item->whose == 8 * (item->fn + 2), "%zu %zu %zu", (size_t)item->fn, (size_t)item->arg,
+              (size_t)item->whose);
     return item->fn;
 }
 
@@ -174,19 +175,41 @@ Test(deque, a_fork_keeps_its_token_wherever_it_is_moved)
     fl_deque_fini(&thiefs);
 }
 
-Test(deque, the_loop_never_frees_the_index_of_a_fork)
+Test(deque, once_the_loop_has_taken_a_fork_bottom_never_comes_back_to_its_token)
 {
     struct fl_item item;
     cr_assert(push(1) && push(2));
     int64_t token = put(3, 4, 40 | FL_WHOSE_FRAME);
-    for (uintptr_t i = 1; i <= 2; i++)
-        cr_assert(fl_deque_next(&deque, &item) && whole(&item) == i && deque.bottom_ == token); /* the oldest in its stead */
-    cr_assert(fl_deque_next(&deque, &item) && item.fn == 3 && item.token == token);
-    cr_assert(deque.top_ == token && deque.bottom_ == token); /* passed for ever */
-    cr_assert(fl_deque_push(&deque, &item) && push(5));       /* somewhere else now */
-    cr_assert(fl_deque_next(&deque, &item) && whole(&item) == 5);
-    cr_assert(fl_deque_next(&deque, &item) && item.fn == 3 && item.token == token);
-    cr_assert(!fl_deque_next(&deque, &item));
+    cr_assert(fl_deque_next(&deque, &item) && item.fn == 3 && item.token == token); /* the newest first */
+    cr_assert(deque.bottom_ > token && !fl_deque_next(&deque, &item) && pop() == 0 && deque.bottom_ > token);
+    struct filch_slot_ *slot;
+    cr_assert(!filch_deque_take_back_(&deque, 24, &slot));
+    cr_assert(push(5) && pop() == 5 && deque.bottom_ > token); /* above the graves all is as ever */
+    cr_assert(fl_deque_oldest(&deque, &item) && whole(&item) == 1);
+    cr_assert(steal() == 2 && steal() == 0); /* a grave is nobody's loot */
+    cr_assert(!fl_deque_oldest(&deque, &item) && fl_deque_size_hint(&deque) == 0 && deque.top_ > token);
+    cr_assert(push(6) && pop() == 6);
+
+    token = put(8, 9, 40 | FL_WHOSE_FRAME); /* alone: a pop moves top past it */
+    cr_assert(fl_deque_next(&deque, &item) && item.token == token && deque.top_ == token && deque.bottom_ == token);
+    cr_assert(push(10) && fl_deque_push(&deque, &item) && push(11)); /* a moved one needs no grave */
+    int64_t bottom = deque.bottom_;
+    cr_assert(fl_deque_next(&deque, &item) && whole(&item) == 11);
+    cr_assert(fl_deque_next(&deque, &item) && item.token == token && deque.bottom_ == bottom - 2 * FILCH_STEP_);
+    cr_assert(pop() == 10);
+
+    int64_t name = fl_deque_name(&deque), another = fl_deque_name(&deque);
+    cr_assert(name != another && name % FILCH_STEP_ != 0 && name % 2 == 0); /* no index; its lowest bit is for others */
+}
+
+Test(deque, graves_do_not_count_among_what_is_given)
+{
+    struct fl_item items[8];
+    cr_assert(push(1));
+    put(2, 3, 40 | FL_WHOSE_FRAME);
+    cr_assert(fl_deque_next(&deque, &items[0]) && push(4) && push(5) && push(6));
+    cr_assert(fl_deque_give(&deque, items, 8) == 1 && whole(&items[0]) == 1); /* half of six: it and two graves */
+    cr_assert(fl_deque_give(&deque, items, 8) == 2 && whole(&items[0]) == 4);
 }
 
 Test(deque, without_membarrier_inline_functions_find_nothing)
