@@ -125,10 +125,10 @@ static int multiply_parallel(void *arg)
         return r < 0 ? r : multiply_parallel(&half[1]);
     }
     FILCH_SCOPE(s);
-    int r = filch_spawn(&s, multiply_parallel, &half[0]);
+    int r = filch_spawn(&s, multiply_parallel, &half[1]);
     if (r < 0)
         return r;
-    r = multiply_parallel(&half[1]);
+    r = multiply_parallel(&half[0]); /* in the order of the serial code */
     return r < 0 ? r : filch_join(&s);
 }
 

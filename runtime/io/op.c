@@ -88,8 +88,14 @@ static int run_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
 
 int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
+    bool again;
+    return fl_op_run_again(task, sqe, cancellable, &again);
+}
+
+int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
+{
     fl_enlist(task);
-    for (;;) {
+    for (*ret_again = false;; *ret_again = true) {
         int r = run_once(task, sqe, cancellable);
         if (!cancellable)
             return r;

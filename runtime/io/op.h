@@ -13,6 +13,9 @@
  * @return the completion's result; -ECANCELED, -ETIMEDOUT; -ENOMEM, -EAGAIN, -EBUSY no ring space or stack: nothing was started. */
 int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
 
+/** The same; *ret_again says whether the operation was started more than once, for those that leave something behind. */
+int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again);
+
 /** Asks the kernel to cancel the operation that task->waits named; it may have ended. For the cancel of a scope (sync/wait.h). */
 void fl_op_cancel(struct fl_task *task, uint64_t waits);
 

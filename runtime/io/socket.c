@@ -8,6 +8,7 @@
 #include <filch/io.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #define COUNT_MAX 0x7ffff000u /* what the kernel moves in one call; a ring's entry has 32 bits for it */
@@ -39,7 +40,18 @@ int filch_connect(int fd, const struct sockaddr *addr, socklen_t addr_len)
         return (int)error_or(connect(fd, addr, addr_len));
     struct io_uring_sqe sqe;
     io_uring_prep_connect(&sqe, fd, addr, addr_len);
-    return fl_op_run(task, &sqe, true);
+    bool again;
+    int r = fl_op_run_again(task, &sqe, true, &again);
+    if (!again || (r != -EALREADY && r != -EISCONN))
+        return r;
+    /* The first one was interrupted, but the attempt goes on: as after EINTR of connect(2) it is waited for. */
+    io_uring_prep_poll_add(&sqe, fd, POLLOUT);
+    r = fl_op_run(task, &sqe, true);
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (r >= 0)
+        r = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? -error : -errno;
+    return r;
 }
 
 ssize_t filch_recv(int fd, void *buf, size_t len, int flags)

@@ -118,6 +118,10 @@ int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
         io_uring_prep_cancel(slot, op, 0);
         io_uring_sqe_set_data(slot, NULL);
         error = submit_locked(ring);
+    } else { /* the kernel takes no more entries now; from Linux 6.0 on there is a way without one */
+        struct io_uring_sync_cancel_reg reg = {.addr = (uint64_t)(uintptr_t)op, .fd = -1}; /* timeout 0: asks, doesn't wait */
+        int r = io_uring_register_sync_cancel(&ring->uring, &reg);
+        error = r == 0 || r == -ETIME || r == -ENOENT || r == -EALREADY ? 0 : error;
     }
     fl_lock_give(&ring->lock);
     return error;
