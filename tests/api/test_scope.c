@@ -153,7 +153,7 @@ static int run_ahead(void *arg)
 
 Test(scope, a_spawner_is_never_far_ahead_of_its_children)
 {
-    static const struct race races[] = {{.fork = 0}, {.fork = 1}, {.nest = 5000}, {.long_ = 20000}, {.long_ = 100000}};
+    static const struct race races[] = {{.fork = 0}, {.fork = 1}, {.nest = 2500}, {.long_ = 20000}, {.long_ = 100000}};
     FOR_EACH_CONFIG(config, every_loop)
     for (size_t i = 0; i < LENGTH(races); i++) {
         struct race race = races[i];

@@ -169,5 +169,5 @@ notices join 5 'rc11 imm' 'the inline join does not acquire the count' "$race|$u
     '/int filch_join(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
 notices join 6 'rc11 imm' 'leaving does not acquire the count' "$race|$unseen" $t \
     '/void filch_scope_leave_(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
-notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory" $h \
+notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory|item.whose" $h \
     '/^static inline int64_t filch_deque_put_(/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
