@@ -56,6 +56,93 @@ static inline FILCH_PARKS filch_mutex *filch_guard_enter_(filch_mutex *mutex)
     return mutex;
 }
 
+/** A counting semaphore. All-zero has no unit; FILCH_SEM(n) has n. */
+typedef struct filch_sem {
+    int64_t word_; /* atomic */
+    uint32_t lock_, pad_;
+    void *first_, *last_;
+} filch_sem;
+
+#define FILCH_SEM(units)              \
+    {                                 \
+        .word_ = 2 * (int64_t)(units) \
+    }
+
+/** Takes a unit, waiting for one if need be; whoever has waited longest gets the next.
+ * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled: no unit was taken; -ENOMEM no stack to go on with, the same.
+ * Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_sem_acquire(filch_sem *sem);
+
+/** Takes a unit if there is one. @return whether it did. Context: task or any thread, never parks. */
+FILCH_API bool filch_sem_try(filch_sem *sem);
+
+/** Gives a unit; at most 2^62 - 1 may be there. Whoever takes it may free the semaphore, if nobody else uses it. Context: task or any thread, never parks. */
+FILCH_API void filch_sem_release(filch_sem *sem);
+
+/** A condition variable. All-zero is valid. */
+typedef struct filch_cond {
+    uint32_t lock_, pad_;
+    void *first_, *last_;
+} filch_cond;
+
+/** Gives `mutex` back, waits for a signal, and locks `mutex` again. There are no spurious wake-ups, but others may have held the mutex since the signal:
+ * wait in a loop that looks at the condition.
+ * @param mutex held by the caller, and again when this returns, whatever it returns
+ * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled; -ENOMEM no stack to go on with. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_cond_wait(filch_cond *cond, filch_mutex *mutex);
+
+/** Wakes whoever has waited longest, if anybody waits. Context: task or any thread, never parks. */
+FILCH_API void filch_cond_signal(filch_cond *cond);
+
+/** Wakes all that wait. Context: task or any thread, never parks. */
+FILCH_API void filch_cond_broadcast(filch_cond *cond);
+
+/** A lock that many may hold to read, or one to write. First come first served: neither side starves. All-zero is unlocked. */
+typedef struct filch_rwlock {
+    uint32_t lock_;
+    int32_t readers_;
+    const void *writer_;
+    void *first_, *last_;
+} filch_rwlock;
+
+/** Locks for reading; waits behind writers that came before. Not to be taken twice by the same task: a writer in between would wait for ever.
+ * Cannot fail and cannot be cancelled. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS void filch_rwlock_read(filch_rwlock *rwlock);
+
+/** Locks for writing. Cannot fail and cannot be cancelled; locking what one writes panics. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS void filch_rwlock_write(filch_rwlock *rwlock);
+
+/** Locks for reading if that needs no waiting. @return whether the caller has it now. Context: task or any thread, never parks. */
+FILCH_API bool filch_rwlock_try_read(filch_rwlock *rwlock);
+
+/** Locks for writing if that needs no waiting. @return whether the caller has it now. Context: task or any thread, never parks. */
+FILCH_API bool filch_rwlock_try_write(filch_rwlock *rwlock);
+
+/** Gives the lock back, whichever way it was taken; panics if nobody has it, or another writes. Context: the holder, never parks. */
+FILCH_API void filch_rwlock_unlock(filch_rwlock *rwlock);
+
+/** Something to be done once. All-zero: not done. */
+typedef struct filch_once {
+    uint32_t state_; /* atomic */
+    int result_;
+    filch_event done_;
+} filch_once;
+
+/** Calls `fn(arg)` if nobody has, and waits until it has returned, whoever calls it. Not from within `fn`.
+ * @return what `fn` returned. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_once_call(filch_once *once, filch_fn *fn, void *arg);
+
+/** A barrier: a place where tasks wait for each other, over and over. All-zero is valid. */
+typedef struct filch_barrier {
+    uint32_t lock_, here_;
+    void *first_, *last_;
+} filch_barrier;
+
+/** Waits until `parties` have come, all with the same number.
+ * @return 1 for the one who came last, 0 for the others; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled, -ENOMEM no stack to go on with: the
+ * caller does not count as here then, unless the others are on their way already. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_barrier_wait(filch_barrier *barrier, unsigned parties);
+
 #define FILCH_CONCAT2_(a, b) a##b
 #define FILCH_CONCAT_(a, b) FILCH_CONCAT2_(a, b)
 

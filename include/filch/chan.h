@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Channels: values of one type from any number of senders to any number of receivers, first in, first out.
+ *
+ *     FILCH_CHAN_OF(ints, int)                            // at file scope: the type `ints` and its functions
+ *
+ *     ints *c;
+ *     int r = ints_new(100, &c);                          // room for 100
+ *     ...
+ *     ints_send(c, 7);                                    // waits while it is full
+ *     while (ints_recv(c, &i) == 0) ...                   // until it is closed and empty
+ *     ints_free(c);
+ *
+ * Capacity 0 is a rendezvous: a send returns once a receiver has the value. FILCH_UNBOUNDED never makes a sender wait. */
+#ifndef FILCH_CHAN_H
+#define FILCH_CHAN_H
+
+#include <filch/version.h>
+
+/** A channel. Opaque; from filch_chan_new to filch_chan_free. */
+typedef struct filch_chan filch_chan;
+
+#define FILCH_UNBOUNDED SIZE_MAX
+
+/** Makes a channel.
+ * @param element_size bytes of a value, at least 1 and at most 65,536
+ * @param capacity values that it holds without a receiver; 0: none, FILCH_UNBOUNDED: as many as there is memory for
+ * @return 0; -EINVAL element size; -ENOMEM. Context: any thread, never parks. */
+FILCH_API int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan);
+
+/** Frees a channel that nobody uses any more, and the values in it. NULL is allowed. Context: any thread, never parks. */
+FILCH_API void filch_chan_free(filch_chan *chan);
+
+/** Sends the value at `element`. What happened before is visible to the receiver.
+ * @return 0; -EPIPE closed, also while waiting; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled; -ENOMEM no memory to hold it, or no stack to go
+ * on with. With an error the value was not sent. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_chan_send(filch_chan *chan, const void *element);
+
+/** Receives the oldest value into `ret_element`.
+ * @return 0; -EPIPE closed, and everything in it was received; else as filch_chan_send: nothing was received. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_chan_recv(filch_chan *chan, void *ret_element);
+
+/** As filch_chan_send, if that needs no waiting. @return the same, or -EAGAIN. Context: task or any thread, never parks. */
+FILCH_API int filch_chan_try_send(filch_chan *chan, const void *element);
+
+/** As filch_chan_recv, if that needs no waiting. @return the same, or -EAGAIN. Context: task or any thread, never parks. */
+FILCH_API int filch_chan_try_recv(filch_chan *chan, void *ret_element);
+
+/** Closes a channel: sends fail from now on, waiting ones too; what is in it can still be received. Closing again does nothing.
+ * Context: task or any thread, never parks. */
+FILCH_API void filch_chan_close(filch_chan *chan);
+
+/** How many values it holds; a hint while others use it. Context: task or any thread, never parks. */
+FILCH_API size_t filch_chan_length(filch_chan *chan);
+
+/** At file scope: a channel type `name` for values of `type`, with name_new, _free, _send, _recv, _try_send, _try_recv, _close and _length. Values of another
+ * type, and channels of another name, do not compile. */
+#define FILCH_CHAN_OF(name, type)                                                                  \
+    typedef struct name name;                                                                      \
+    static inline __attribute__((unused)) int name##_new(size_t capacity, name **ret_chan)         \
+    {                                                                                              \
+        filch_chan *chan;                                                                          \
+        int r = filch_chan_new(sizeof(type), capacity, &chan);                                     \
+        if (r == 0)                                                                                \
+            *ret_chan = (name *)chan;                                                              \
+        return r;                                                                                  \
+    }                                                                                              \
+    static inline __attribute__((unused)) void name##_free(name *chan)                             \
+    {                                                                                              \
+        filch_chan_free((filch_chan *)chan);                                                       \
+    }                                                                                              \
+    static inline __attribute__((unused)) FILCH_PARKS int name##_send(name *chan, type value)      \
+    {                                                                                              \
+        return filch_chan_send((filch_chan *)chan, &value);                                        \
+    }                                                                                              \
+    static inline __attribute__((unused)) FILCH_PARKS int name##_recv(name *chan, type *ret_value) \
+    {                                                                                              \
+        return filch_chan_recv((filch_chan *)chan, ret_value);                                     \
+    }                                                                                              \
+    static inline __attribute__((unused)) int name##_try_send(name *chan, type value)              \
+    {                                                                                              \
+        return filch_chan_try_send((filch_chan *)chan, &value);                                    \
+    }                                                                                              \
+    static inline __attribute__((unused)) int name##_try_recv(name *chan, type *ret_value)         \
+    {                                                                                              \
+        return filch_chan_try_recv((filch_chan *)chan, ret_value);                                 \
+    }                                                                                              \
+    static inline __attribute__((unused)) void name##_close(name *chan)                            \
+    {                                                                                              \
+        filch_chan_close((filch_chan *)chan);                                                      \
+    }                                                                                              \
+    static inline __attribute__((unused)) size_t name##_length(name *chan)                         \
+    {                                                                                              \
+        return filch_chan_length((filch_chan *)chan);                                              \
+    }                                                                                              \
+    struct name /* so that a semicolon may follow */
+
+#endif
