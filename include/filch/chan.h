@@ -58,10 +58,9 @@ FILCH_API size_t filch_chan_length(filch_chan *chan);
     typedef struct name name;                                                                      \
     static inline __attribute__((unused)) int name##_new(size_t capacity, name **ret_chan)         \
     {                                                                                              \
-        filch_chan *chan;                                                                          \
+        filch_chan *chan = NULL;                                                                   \
         int r = filch_chan_new(sizeof(type), capacity, &chan);                                     \
-        if (r == 0)                                                                                \
-            *ret_chan = (name *)chan;                                                              \
+        *ret_chan = (name *)chan;                                                                  \
         return r;                                                                                  \
     }                                                                                              \
     static inline __attribute__((unused)) void name##_free(name *chan)                             \
