@@ -7,7 +7,8 @@
  *
  * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first), the inject queue, the ring and the timers,
  * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first; what is ready by then goes before the deque, but the next time the deque
- * goes first, so that unstarted tasks and those that go round through the ready queue share the worker, whichever are more. The
+ * goes first, so that unstarted tasks and those that go round through the ready queue share the worker, whichever are more;
+ * every DIG_EVERY the oldest item of the deque has its turn before the newer ones. The
  * budget follows the length of the tasks: it is refilled with what took about LOOK_EVERY last time, between 1 and BUDGET_MAX.
  *
  * Invariants
@@ -39,10 +40,11 @@
 #include <unistd.h>
 
 #define BUDGET_MAX 256
-#define LOOK_EVERY 50000 /* ns between looks round, roughly */
-#define TURNS_MAX 256    /* ready tasks that go before the deque after a look round */
-#define NAP_MIN 20000    /* ns */
-#define NAP_MAX 500000   /* ns */
+#define LOOK_EVERY 50000   /* ns between looks round, roughly */
+#define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
+#define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
+#define NAP_MIN 20000      /* ns */
+#define NAP_MAX 500000     /* ns */
 #define FEW 16           /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
 #define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
 #define TOGETHER 100000  /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
@@ -238,6 +240,19 @@ static bool expire(struct fl_wheel *wheel, int64_t now)
     return fl_wheel_due(wheel, now) && fl_wheel_expire(wheel, now) != 0;
 }
 
+/* Newest first may leave what was spawned before waiting for as long as the newer ones spawn others. Now and then the oldest has its turn. */
+static FL_NOINLINE struct fl_task *dig(struct fl_worker *w, int64_t now)
+{
+    struct fl_item item;
+    w->dug = now;
+    if (!fl_deque_oldest(&w->hot.deque_, &item))
+        return NULL;
+    struct fl_task *task = fl_item_task(w, &item);
+    if (!task)
+        fl_deque_push(&w->hot.deque_, &item); /* no memory for a descriptor; there is room, because one has just been taken */
+    return task;
+}
+
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
@@ -266,6 +281,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
     if (!task)
         task = w->inject_turn ? fl_ready_pop(&w->ready) : fl_inject_pop(&w->runtime->inject);
+    if (!task && now - w->dug > DIG_EVERY)
+        task = dig(w, now);
     if (fl_ready_size_hint(&w->ready) != 0)
         fl_notify(w->runtime); /* what was made ready here behind that task: it may be a long one */
     return task;
@@ -546,7 +563,7 @@ void *fl_worker_main(void *arg)
     w->err = &errno;
     store_release(&w->tid, (int)syscall(SYS_gettid)); /* [tid] pairs with start_threads */
     fl_futex_wake((_Atomic(uint32_t) *)&w->tid, INT32_MAX);
-    w->looked = fl_clock();
+    w->looked = w->dug = fl_clock();
     void *sp = fl_context_make(w->stack->top, fl_worker_loop);
     w->hot.floor_ = fl_stack_floor(w->stack);
     void *fake = NULL;

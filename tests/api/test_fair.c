@@ -14,6 +14,47 @@ static bool patient(int64_t start)
     return filch_now() - start < FILCH_SEC(10);
 }
 
+/* ---- the oldest ---- */
+
+static atomic_int old_one_ran;
+
+static int old_one(void *arg)
+{
+    (void)arg;
+    atomic_store(&old_one_ran, 1);
+    return 0;
+}
+
+/* Forks and joins that never park, and never come down to what was spawned before. */
+static int churn(void *arg)
+{
+    intptr_t depth = (intptr_t)arg;
+    if (depth == 0)
+        return 0;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, churn, (void *)(depth - 1)) == 0);
+    must(churn((void *)(depth - 1)) == 0);
+    return filch_join(&s);
+}
+
+static int churn_until_the_old_one_ran(void *arg)
+{
+    (void)arg;
+    atomic_store(&old_one_ran, 0);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, old_one, NULL) == 0);
+    for (int64_t end = filch_after(FILCH_SEC(10)); atomic_load(&old_one_ran) == 0;) {
+        must(churn((void *)10) == 0);
+        must(filch_now() < end);
+    }
+    return filch_join(&s);
+}
+
+Test(fair, newer_tasks_do_not_keep_an_older_one_waiting_for_ever)
+{
+    must(filch_run(&(filch_config){.workers = 1}, churn_until_the_old_one_ran, NULL) == 0);
+}
+
 /* ---- yielders ---- */
 
 static atomic_int goal, reached, begun;
