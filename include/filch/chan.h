@@ -27,7 +27,8 @@ typedef struct filch_chan filch_chan;
  * @return 0; -EINVAL element size; -ENOMEM. Context: any thread, never parks. */
 FILCH_API int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan);
 
-/** Frees a channel that nobody uses any more, and the values in it. NULL is allowed. Context: any thread, never parks. */
+/** Frees a channel that nobody uses any more, and the values in it. Whoever has received may do so if nobody else is to use it; a sender may not, because the receiver
+ * may still be about to return. NULL is allowed. Context: any thread, never parks. */
 FILCH_API void filch_chan_free(filch_chan *chan);
 
 /** Sends the value at `element`. What happened before is visible to the receiver.
@@ -36,6 +37,7 @@ FILCH_API void filch_chan_free(filch_chan *chan);
 FILCH_API FILCH_PARKS int filch_chan_send(filch_chan *chan, const void *element);
 
 /** Receives the oldest value into `ret_element`.
+ * @param ret_element its content is undefined after an error
  * @return 0; -EPIPE closed, and everything in it was received; else as filch_chan_send: nothing was received. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_chan_recv(filch_chan *chan, void *ret_element);
 

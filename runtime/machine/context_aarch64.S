@@ -7,8 +7,7 @@
  *     96  d8   d9    112 d10  d11   128 d12  d13   144 d14  d15
  *    160  FPCR, unused (8 bytes)
  *
- * The switch ends with an indirect jump, not `ret`, for the reason that context.h gives. Where the code around is built for BTI a `br`
- * may only land on a landing pad, and a return address is none: there it is `ret`. The landing pads are hints, no-ops on older CPUs. */
+ * Landing pads are hints, no-ops on CPUs without BTI. */
         .arch   armv8-a
         .text
 
@@ -96,11 +95,7 @@ fl_context_switch:
         .cfi_restore d13
         .cfi_restore d14
         .cfi_restore d15
-#ifdef __ARM_FEATURE_BTI_DEFAULT
         ret
-#else
-        br      x30
-#endif
         .cfi_restore_state
 .Lfpcr:
         msr     fpcr, x10

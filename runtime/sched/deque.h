@@ -265,7 +265,8 @@ FL_INLINE bool fl_deque_oldest(struct filch_deque_ *d, struct fl_item *ret_item)
 FL_SLOW bool fl_deque_bury(struct filch_deque_ *d, struct fl_item *ret_item)
 {
     static const struct fl_item grave = {.whose = FL_WHOSE_GRAVE};
-    int64_t end = load_relaxed(FL_DEQUE_BOTTOM(d)) + 2 * FILCH_STEP_; /* own: only the owner writes it */
+    int64_t end =
+        load_relaxed(FL_DEQUE_BOTTOM(d)) + 3 * FILCH_STEP_; /* own: only the owner writes it; the item itself must be able to go back */
     if (end > d->full_ && (!fl_deque_room(d) || end > d->full_)) {
         fl_deque_push(d, ret_item); /* cannot fail: its slot has just been freed */
         return fl_deque_oldest(d, ret_item);

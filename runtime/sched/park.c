@@ -136,16 +136,31 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     return true;
 }
 
+/* Looks round. @return who must go first, and the stack for it if it has none; NULL: nobody. */
+static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl_stack **ret_fresh)
+{
+    struct fl_task *first = fl_worker_look_round(w);
+    if (!first)
+        return NULL;
+    if (first->flags & FL_TASK_NEW && !first->sp && !(*ret_fresh = fl_stack_get(&w->stacks, w->runtime->stack_class))) {
+        append(w, first);
+        return NULL;
+    }
+    if (w->ended_scope) {
+        struct fl_task *joiner = fl_worker_tell(w);
+        if (joiner)
+            append(w, joiner);
+    }
+    return first;
+}
+
 int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why)
 {
-    struct fl_task *task = fl_worker_task(w), *to;
-    struct fl_stack *fresh;
-    if (fl_worker_due(w)) { /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
-        struct fl_task *first = fl_worker_look_round(w);
-        if (first)
-            append(w, first);
-    }
-    if (unlikely(!choose(w, &to, &fresh)))
+    struct fl_task *task = fl_worker_task(w), *to = NULL;
+    struct fl_stack *fresh = NULL;
+    if (fl_worker_due(w)) /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
+        to = first_of_round(w, &fresh);
+    if (likely(!to) && unlikely(!choose(w, &to, &fresh)))
         return -ENOMEM;
     w->commit = commit;
     w->commit_arg = arg;

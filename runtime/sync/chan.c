@@ -9,8 +9,9 @@
  *   1. While a receiver waits the ring is empty and no sender waits. While a sender waits the ring is full, or there is none.
  *   2. Once closed nobody waits to send, and somebody who would wait to receive is told instead.
  *
- * Claims are made under the lock, unlike elsewhere (sync/waitq.h): a channel is freed by its owner when nobody uses it any more, so a waiter that was
- * woken does not pull it from under the waker's hands. */
+ * A receiver is claimed after the lock was given back, as everywhere (sync/waitq.h), so whoever has received may free the channel. A sender is claimed under it, because
+ * its value must not be on its way between two locks: so a sender may not, while the receiver may still be inside. Growing an unbounded channel, and
+ * closing one that many wait at, keep the lock for longer than the few dozen instructions that others do. */
 #include "sync/waitq.h"
 
 #include <filch/chan.h>
@@ -112,28 +113,33 @@ FL_INLINE void give(filch_chan *chan, const struct woken *woken)
         fl_wake_deliver(woken->task, woken->saved);
 }
 
-/* Under the lock. @return -EAGAIN: it would have to wait. */
-FL_INLINE int send_now(filch_chan *chan, const void *element, struct woken *ret_woken)
+/* With the lock, which it gives back, but not with -EAGAIN: it would have to wait. */
+FL_INLINE int send_now(filch_chan *chan, const void *element)
 {
     struct fl_waiter *w;
-    ret_woken->task = NULL;
-    if (unlikely(chan->closed))
-        return -EPIPE;
-    while (unlikely((w = fl_waitq_take(&chan->receivers)) != NULL)) {
+    int r = 0;
+    while (likely(!chan->closed) && unlikely((w = fl_waitq_take(&chan->receivers)) != NULL)) {
         copy(w->data, element, chan->size);
-        if (claim(w, 0, ret_woken))
+        fl_lock_give(&chan->lock);
+        if (fl_waitq_wake(w)) /* the last touch of the channel was before: who receives may free it */
             return 0;
-        ret_woken->task = NULL;
+        fl_lock_take(&chan->lock);
     }
-    if (chan->count >= chan->capacity)
+    if (unlikely(chan->closed)) {
+        r = -EPIPE;
+    } else if (chan->count >= chan->capacity) {
         return -EAGAIN;
-    if (unlikely(chan->count == chan->room) && !grow(chan))
-        return -ENOMEM;
-    copy(slot(chan, chan->count), element, chan->size);
-    chan->count++;
-    return 0;
+    } else if (unlikely(chan->count == chan->room) && !grow(chan)) {
+        r = -ENOMEM;
+    } else {
+        copy(slot(chan, chan->count), element, chan->size);
+        chan->count++;
+    }
+    fl_lock_give(&chan->lock);
+    return r;
 }
 
+/* Under the lock. @return -EAGAIN: it would have to wait. */
 FL_INLINE int recv_now(filch_chan *chan, void *ret_element, struct woken *ret_woken)
 {
     struct fl_waiter *w;
@@ -161,7 +167,20 @@ FL_INLINE int recv_now(filch_chan *chan, void *ret_element, struct woken *ret_wo
     return chan->closed ? -EPIPE : -EAGAIN;
 }
 
-/* Arms the caller, and waits in `q` unless it need not by now. */
+/* Out of the line again after a wait that ended with an error. */
+static void leave(filch_chan *chan, struct fl_waitq *q, struct fl_waiter *w, int error)
+{
+    if (q == &chan->receivers && error != -EPIPE) {
+        fl_waitq_leave(q, &chan->lock, w);
+        return;
+    }
+    fl_lock_take(&chan->lock); /* who took it out did all it does under the lock */
+    if (w->queued)
+        fl_waitq_remove(q, w);
+    fl_lock_give(&chan->lock);
+}
+
+/* Arms the caller, and waits in line unless it need not by now. */
 static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
@@ -170,30 +189,27 @@ static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
     struct woken woken;
     fl_wait_begin(task);
     fl_lock_take(&chan->lock);
-    int r = send ? send_now(chan, element, &woken) : recv_now(chan, element, &woken);
+    int r = send ? send_now(chan, element) : recv_now(chan, element, &woken);
     if (r != -EAGAIN) {
-        give(chan, &woken);
+        if (!send)
+            give(chan, &woken);
         fl_wait_end(task);
         return r;
     }
     fl_waitq_append(q, &w);
     fl_lock_give(&chan->lock);
     r = fl_wait(task, send ? "send" : "receive", true);
-    if (r != 0) { /* who took it out in vain did all it does under the lock */
-        fl_lock_take(&chan->lock);
-        if (w.queued)
-            fl_waitq_remove(q, &w);
-        fl_lock_give(&chan->lock);
-    }
+    if (r != 0)
+        leave(chan, q, &w, r);
     return r;
 }
 
 int filch_chan_try_send(filch_chan *chan, const void *element)
 {
-    struct woken woken;
     fl_lock_take(&chan->lock);
-    int r = send_now(chan, element, &woken);
-    give(chan, &woken);
+    int r = send_now(chan, element);
+    if (unlikely(r == -EAGAIN))
+        fl_lock_give(&chan->lock);
     return r;
 }
 
@@ -228,6 +244,8 @@ void filch_chan_close(filch_chan *chan)
         while ((w = fl_waitq_take(side ? &chan->senders : &chan->receivers)))
             if (claim(w, -EPIPE, &woken))
                 fl_wake_deliver(woken.task, woken.saved);
+            else
+                store_release(&w->done, true); /* [done] pairs with fl_waitq_let_go */
     }
     fl_lock_give(&chan->lock);
 }

@@ -17,7 +17,8 @@ int filch_once_call(filch_once *once, filch_fn *fn, void *arg)
     if (likely(seen == DONE))
         return once->result_;
     seen = FRESH;
-    if (!cas_acquire(state, &seen, BEGUN)) { /* [done] who finds it DONE sees the result; else the event brings it */
+    if (!cas_acq_rel(state, &seen,
+                     BEGUN)) { /* [done] who finds it DONE sees the result, also by a swap that fails; else the event brings it */
         if (seen != DONE)
             fl_event_wait_surely(&once->done_);
         return once->result_;

@@ -4,6 +4,7 @@
  * Invariants
  *   1. word_ is twice the count, plus WAITERS while the queue is not empty. With WAITERS the count is 0, and only who has the lock writes the word.
  *   2. A release with WAITERS hands its unit to the first waiter: nobody who comes later gets it.
+ *   3. The last touch of a release is the swap that gives the unit, or the claim of a waiter: whoever takes it may free the semaphore.
  *
  * Memory ordering
  *   [unit]  giving a unit releases, taking it acquires; one that is handed over travels by the wake word. */
@@ -66,30 +67,31 @@ int filch_sem_acquire(filch_sem *sem)
     return likely(filch_sem_try(sem)) ? 0 : acquire_slow(sem);
 }
 
+/* Puts a unit where anybody may take it, and free the semaphore. @return false: there are waiters. */
+static bool give_unit(filch_sem *sem)
+{
+    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
+    while (!(word & WAITERS))
+        if (cas_release(word_of(sem), &word, word + UNIT)) /* [unit] pairs with filch_sem_try */
+            return true;
+    return false;
+}
+
 static FL_NOINLINE void release_slow(filch_sem *sem)
 {
     for (;;) {
         fl_lock_take(lock_of(sem));
         struct fl_waiter *w = fl_waitq_take(FL_WAITQ(sem));
-        if (!w) {
-            and_release(word_of(sem), ~WAITERS); /* [unit] */
-            add_release(word_of(sem), UNIT);     /* [unit] pairs with filch_sem_try */
-            fl_lock_give(lock_of(sem));
-            return;
-        }
         if (!sem->first_)
             and_release(word_of(sem), ~WAITERS); /* [unit] */
         fl_lock_give(lock_of(sem));
-        if (fl_waitq_wake(w))
+        if (w ? fl_waitq_wake(w) : give_unit(sem)) /* either is the last touch */
             return;
     }
 }
 
 void filch_sem_release(filch_sem *sem)
 {
-    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
-    while (!(word & WAITERS))
-        if (cas_release(word_of(sem), &word, word + UNIT)) /* [unit] pairs with filch_sem_try */
-            return;
-    release_slow(sem);
+    if (unlikely(!give_unit(sem)))
+        release_slow(sem);
 }

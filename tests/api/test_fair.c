@@ -7,6 +7,7 @@
 #include "api.h"
 
 #include <time.h>
+#include <unistd.h>
 
 /* Long enough for any machine; a law that needs so long is broken. */
 static bool patient(int64_t start)
@@ -188,6 +189,93 @@ Test(fair, a_pair_that_wakes_each_other_does_not_starve_a_third)
 {
     FOR_EACH_CONFIG(config, every_loop)
     must(filch_run(config, pair_and_others, NULL) == 0);
+}
+
+struct couple {
+    filch_sem there, back;
+    int64_t slice;
+    atomic_int over, yields;
+};
+
+static void work_for(int64_t ns)
+{
+    for (int64_t end = filch_after(ns); filch_now() < end;)
+        ;
+}
+
+static int go_there(void *arg)
+{
+    struct couple *couple = arg;
+    while (!atomic_load(&couple->over)) {
+        work_for(couple->slice);
+        filch_sem_release(&couple->there);
+        must(filch_sem_acquire(&couple->back) == 0);
+    }
+    filch_sem_release(&couple->there);
+    return 0;
+}
+
+static int come_back(void *arg)
+{
+    struct couple *couple = arg;
+    while (!atomic_load(&couple->over)) {
+        must(filch_sem_acquire(&couple->there) == 0);
+        work_for(couple->slice);
+        filch_sem_release(&couple->back);
+    }
+    filch_sem_release(&couple->back);
+    return 0;
+}
+
+static int yield_beside(void *arg)
+{
+    struct couple *couple = arg;
+    while (!atomic_load(&couple->over)) {
+        atomic_fetch_add(&couple->yields, 1);
+        filch_yield();
+    }
+    return 0;
+}
+
+static int end_couple(void *arg)
+{
+    struct couple *couple = arg;
+    atomic_store(&couple->over, 1);
+    return 0;
+}
+
+/* One worker. The pair always has something ready when it parks; what is submitted must begin all the same. */
+Test(fair, a_pair_that_parks_keeps_nobody_from_beginning, .timeout = 60)
+{
+    static const int64_t slices[] = {0, 20000, 60000};
+    for (size_t i = 0; i < LENGTH(slices); i++) {
+        struct couple couple = {.slice = slices[i]};
+        filch_runtime *runtime;
+        must(filch_start(&(filch_config){.workers = 1}, &runtime) == 0);
+        must(filch_submit(runtime, go_there, &couple) == 0 && filch_submit(runtime, come_back, &couple) == 0);
+        usleep(10000);
+        must(filch_submit(runtime, end_couple, &couple) == 0);
+        for (int64_t end = filch_after(FILCH_SEC(10)); !atomic_load(&couple.over); usleep(1000))
+            must(filch_now() < end);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+    }
+}
+
+/* The same for one that yields. */
+Test(fair, a_pair_that_parks_keeps_nobody_from_going_on, .timeout = 60)
+{
+    static const int64_t slices[] = {0, 20000, 60000};
+    for (size_t i = 0; i < LENGTH(slices); i++) {
+        struct couple couple = {.slice = slices[i]};
+        filch_runtime *runtime;
+        must(filch_start(&(filch_config){.workers = 1}, &runtime) == 0);
+        must(filch_submit(runtime, yield_beside, &couple) == 0);
+        must(filch_submit(runtime, go_there, &couple) == 0 && filch_submit(runtime, come_back, &couple) == 0);
+        for (int64_t end = filch_after(FILCH_SEC(10)); atomic_load(&couple.yields) < 500; usleep(1000))
+            must(filch_now() < end);
+        atomic_store(&couple.over, 1);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+    }
 }
 
 /* ---- floods ---- */
