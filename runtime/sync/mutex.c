@@ -19,8 +19,6 @@
 
 #include <filch/sync.h>
 
-#include <pthread.h>
-
 #define HELD 1u
 #define LOCKED 2u
 #define QUEUED 4u
@@ -43,13 +41,6 @@ static _Atomic(uint32_t) *word_of(filch_mutex *mutex)
 static _Atomic(const void *) *owner_of(filch_mutex *mutex)
 {
     return (_Atomic(const void *) *)&mutex->owner_;
-}
-
-/* Who calls: the task, or the thread. */
-static const void *me(void)
-{
-    struct fl_task *task = fl_current();
-    return task ? (const void *)task : (const void *)pthread_self();
 }
 
 static uint32_t lock(filch_mutex *mutex)
@@ -122,7 +113,7 @@ static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
 
 void filch_mutex_lock(filch_mutex *mutex)
 {
-    const void *self = me();
+    const void *self = fl_caller();
     uint32_t word = 0;
     if (unlikely(!cas_acquire(word_of(mutex), &word, HELD))) /* [hold] pairs with filch_mutex_unlock */
         lock_slow(mutex, self);
@@ -133,7 +124,7 @@ bool filch_mutex_trylock(filch_mutex *mutex)
 {
     if (!take(mutex, 0))
         return false;
-    store_relaxed(owner_of(mutex), me()); /* own: the holder */
+    store_relaxed(owner_of(mutex), fl_caller()); /* own: the holder */
     return true;
 }
 
@@ -164,7 +155,7 @@ static FL_NOINLINE void unlock_slow(filch_mutex *mutex)
 
 void filch_mutex_unlock(filch_mutex *mutex)
 {
-    const void *self = me();
+    const void *self = fl_caller();
     fl_panic_if(load_relaxed(owner_of(mutex)) != self, "filch_mutex_unlock: the caller does not hold this mutex"); /* own: the holder */
     store_relaxed(owner_of(mutex), NULL);                                                                          /* own: the holder */
     uint32_t word = HELD;

@@ -11,20 +11,11 @@
 
 #include <filch/sync.h>
 
-#include <pthread.h>
-
 enum { READER = 0, WRITER = 1 };
 
 static struct fl_lock *lock_of(filch_rwlock *rwlock)
 {
     return (struct fl_lock *)&rwlock->lock_;
-}
-
-/* Who calls: the task, or the thread. */
-static const void *me(void)
-{
-    struct fl_task *task = fl_current();
-    return task ? (const void *)task : (const void *)pthread_self();
 }
 
 static bool take(filch_rwlock *rwlock, uint32_t kind, const void *self)
@@ -40,7 +31,7 @@ static bool take(filch_rwlock *rwlock, uint32_t kind, const void *self)
 
 static bool try_take(filch_rwlock *rwlock, uint32_t kind)
 {
-    const void *self = me();
+    const void *self = fl_caller();
     fl_lock_take(lock_of(rwlock));
     bool got = take(rwlock, kind, self);
     fl_lock_give(lock_of(rwlock));
@@ -49,7 +40,7 @@ static bool try_take(filch_rwlock *rwlock, uint32_t kind)
 
 static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
 {
-    const void *self = me();
+    const void *self = fl_caller();
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct fl_waiter w = {.task = task, .kind = kind, .data = (void *)(uintptr_t)self};
     fl_wake_arm(task, false);
@@ -111,7 +102,7 @@ static struct fl_waiter *pass_on(filch_rwlock *rwlock)
 
 void filch_rwlock_unlock(filch_rwlock *rwlock)
 {
-    const void *self = me();
+    const void *self = fl_caller();
     fl_lock_take(lock_of(rwlock));
     bool held = rwlock->writer_ ? rwlock->writer_ == self : rwlock->readers_ > 0;
     struct fl_waiter *woken = NULL;

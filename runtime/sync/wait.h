@@ -8,6 +8,8 @@
 #include <filch/sync.h>
 #include <filch/time.h>
 
+#include <pthread.h>
+
 /** The waiter of a call: the calling task, or a stand-in for a plain thread, which lives in the caller's frame.
  * Both can be armed, claimed and waited for alike. */
 FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
@@ -17,6 +19,13 @@ FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
         return task;
     *stand_in = (struct fl_task){.flags = FL_TASK_THREAD};
     return stand_in;
+}
+
+/** Who calls, for an object that remembers its holder: the task, or the thread. */
+FL_INLINE const void *fl_caller(void)
+{
+    struct fl_task *task = fl_current();
+    return task ? (const void *)task : (const void *)pthread_self();
 }
 
 /** Arms `task` for a wait that a cancel may end: makes it known to the scopes it is in. If one of them was cancelled the wait is claimed already and
