@@ -40,11 +40,11 @@ __attribute__((no_sanitize("address", "thread"))) static void see(struct fl_stac
 {
     struct out *out = arg;
     struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* hint: shown */
-    const char *why = task ? task->why : NULL;
+    const struct fl_why *why = task ? task->why : NULL;
     if (!why || task->stack != stack)
         return;
     out->parked++;
-    line(out, "  task %p  %-16s parked: %-8s stack %p\n", (void *)task, fl_task_name(task) ? fl_task_name(task) : "-", why,
+    line(out, "  task %p  %-16s parked: %-9s stack %p\n", (void *)task, fl_task_name(task) ? fl_task_name(task) : "-", why->name,
          (void *)stack->low);
 }
 

@@ -57,6 +57,8 @@ static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
     fl_wake(task, 0, false); /* the operation's memory is the task's again */
 }
 
+static const struct fl_why operates = {.name = "io"};
+
 static int run_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     struct fl_worker *w = fl_self();
@@ -77,7 +79,7 @@ static int run_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     if (r == 0) {
         if (thread && fl_ring_flush(&w->ring) < 0)
             fl_ring_wake(&w->ring); /* its owner tries again */
-        fl_wait(task, "io", false);
+        fl_wait(task, &operates, NULL, false);
         r = op.result;
     } else {
         fl_wait_end(task);

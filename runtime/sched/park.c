@@ -30,6 +30,8 @@
 #include <errno.h>
 #include <sched.h>
 
+static const struct fl_why yields = {.name = "yield"};
+
 FL_INLINE void append(struct fl_worker *w, struct fl_task *task)
 {
     /* choose() switches to what it takes from the ready queue: only tasks that have a stack may be there */
@@ -154,7 +156,7 @@ static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl
     return first;
 }
 
-int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why)
+int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
 {
     struct fl_task *task = fl_worker_task(w), *to = NULL;
     struct fl_stack *fresh = NULL;
@@ -165,13 +167,14 @@ int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *wh
     w->commit = commit;
     w->commit_arg = arg;
     task->why = why;
+    task->on = on;
     fl_count(&w->counters.parks, 1);
     return leave(w, task, to, fresh);
 }
 
-void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg))
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on, bool (*over)(void *arg))
 {
-    while (!over(arg) && fl_park(w, commit, arg, why) != 0) {
+    while (!over(arg) && fl_park(w, commit, arg, why, on) != 0) {
         /* No memory for a stack, nobody ready to switch to: others must end first. */
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
@@ -188,7 +191,7 @@ bool fl_park_yield(struct fl_worker *w)
     if (!choose(w, &to, &fresh))
         return false;
     w->yielded = task;
-    task->why = "yield";
+    task->why = &yields;
     leave(w, task, to, fresh);
     return true;
 }
@@ -207,7 +210,7 @@ FL_INLINE void give_way(struct fl_worker *w, struct fl_task *task, struct fl_tas
     }
     fl_worker_prefetch(w);
     w->yielded = task;
-    task->why = "yield";
+    task->why = &yields;
     leave(w, task, first, fresh);
 }
 
@@ -259,7 +262,7 @@ void filch_yield(void)
     }
     fl_worker_prefetch(w);
     w->yielded = task;
-    task->why = "yield";
+    task->why = &yields;
     leave_for(w, task, first);
 }
 
@@ -291,19 +294,21 @@ static bool claimed(void *arg)
     return fl_wake_claimed(arg, &seen);
 }
 
-void fl_park_thread(struct fl_task *task, const char *why)
+void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *on)
 {
     task->why = why;
+    task->on = on;
     while (load_acquire(&task->futex) == 0) /* [futex] pairs with fl_make_ready */
         fl_futex_wait(&task->futex, 0, INT64_MAX);
     task->why = NULL;
 }
 
-int fl_wait(struct fl_task *task, const char *why, bool fallible)
+int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool fallible)
 {
     if (unlikely(task->flags & FL_TASK_THREAD)) {
         uint32_t seen;
         task->why = why;
+        task->on = on;
         while (!fl_wake_claimed(task, &seen))
             fl_futex_wait(&task->wake, seen, INT64_MAX);
         task->why = NULL;
@@ -313,8 +318,8 @@ int fl_wait(struct fl_task *task, const char *why, bool fallible)
     fl_assert(fl_worker_task(w) == task);
     if (!claimed(task)) { /* the commit looks again */
         if (!fallible)
-            fl_park_surely(w, saved, task, why, claimed);
-        else if (fl_park(w, saved, task, why) != 0 && fl_wake_disarm(task))
+            fl_park_surely(w, saved, task, why, on, claimed);
+        else if (fl_park(w, saved, task, why, on) != 0 && fl_wake_disarm(task))
             return -ENOMEM;
     }
     return fl_wake_finish(task);

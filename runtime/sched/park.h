@@ -7,12 +7,13 @@
 #include "sched/worker.h"
 
 /** Stops the calling task and runs others until somebody makes it ready. `commit(arg)` is called on the next stack, when the task is wholly
- * off its own. @param why for dumps, a string that lives for ever.
+ * off its own. @param why, on the object it waits for: for dumps and reports
  * @return 0; -ENOMEM: no stack to go on with, nothing happened, commit was not called. Not for FL_TASK_THREAD. */
-int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why);
+int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on);
 
 /** As fl_park for those that cannot fail: with no memory for a stack it keeps trying, until `over(arg)` says that there is nothing to wait for any more. */
-void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const char *why, bool (*over)(void *arg));
+void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on,
+                    bool (*over)(void *arg));
 
 /** Parks and joins the end of this worker's ready queue. @return false: it could not (no stack), nothing happened. */
 bool fl_park_yield(struct fl_worker *w);
@@ -21,7 +22,7 @@ bool fl_park_yield(struct fl_worker *w);
 void fl_park_give_way(struct fl_worker *w, struct fl_task *first);
 
 /** Blocks the kernel thread of an FL_TASK_THREAD until it is made ready. Its futex was set to 0 before anybody knew. */
-void fl_park_thread(struct fl_task *task, const char *why);
+void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *on);
 
 /** What a resumed or first-run stack does first: the commit of whoever left. */
 void fl_after_switch(struct fl_worker *w);
@@ -53,6 +54,6 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
 /** Parks until claimed. Any kind of task, armed before. When it returns anything but the result of the object it waited for, the caller may still stand
  * in that object's list and must take itself out.
  * @return the claimer's result; -ENOMEM (only if `fallible`): no stack to go on with, nobody has claimed it and nobody will. */
-int fl_wait(struct fl_task *task, const char *why, bool fallible);
+int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool fallible);
 
 #endif

@@ -58,6 +58,13 @@ struct fl_fork_place {
     struct fl_fork_end *few[FL_FORK_FEW];
 };
 
+/** Why a task is parked. */
+struct fl_why {
+    const char *name;
+    /** Who must act before the object lets a task through: a task, or a thread; NULL: anybody may. For reports, while nobody moves. */
+    const void *(*holder)(const void *object);
+};
+
 struct fl_task {
     struct filch_task_head_ head; /**< innermost open scope; first, because the public inline functions look here */
     struct filch_scope *scope;    /**< the scope it is a child of */
@@ -75,16 +82,19 @@ struct fl_task {
         struct fl_fork_end fork_end; /**< FL_TASK_FRAME: once it has ended, until it is met */
     };
     /* the second line: what a switch touches */
-    uint32_t flags;          /**< enum fl_task_flag */
-    int32_t err;             /**< errno, kept while parked */
-    _Atomic(uint32_t) wake;  /**< sched/wake.h */
-    _Atomic(uint32_t) futex; /**< FL_TASK_THREAD: 1 once it may go on */
-    _Atomic(uint64_t) waits; /**< names the operation it is parked in, for cancelling it (io/op.c); 0: none */
-    void *sp;                /**< where it goes on; NULL: it has not begun */
-    uintptr_t low;           /**< worker's floor for its stack */
-    struct fl_stack *stack;  /**< the stack it parked on */
-    const char *why;         /**< why it is parked, for dumps: a string that lives for ever; NULL: it is not */
-    struct fl_task *next;    /**< free list, inject queue */
+    uint32_t flags;           /**< enum fl_task_flag */
+    int32_t err;              /**< errno, kept while parked */
+    _Atomic(uint32_t) wake;   /**< sched/wake.h */
+    _Atomic(uint32_t) futex;  /**< FL_TASK_THREAD: 1 once it may go on */
+    _Atomic(uint64_t) waits;  /**< names the operation it is parked in, for cancelling it (io/op.c); 0: none */
+    void *sp;                 /**< where it goes on; NULL: it has not begun */
+    uintptr_t low;            /**< worker's floor for its stack */
+    struct fl_stack *stack;   /**< the stack it parked on */
+    const struct fl_why *why; /**< why it is parked, for dumps; lives for ever; NULL: it is not */
+    union {
+        const void *on;       /**< while it is parked: the object that it waits for */
+        struct fl_task *next; /**< free list, inject queue */
+    };
     /* the third line */
     struct fl_timer timer; /**< of its sleep: here and not on its stack, where each look would be a page of its own (docs/decisions/0008) */
     void *fake;            /**< ASan's handle of its frames, while it is parked */

@@ -180,6 +180,8 @@ static void leave(filch_chan *chan, struct fl_waitq *q, struct fl_waiter *w, int
     fl_lock_give(&chan->lock);
 }
 
+static const struct fl_why sends = {.name = "send"}, receives = {.name = "receive"};
+
 /* Arms the caller, and waits in line unless it need not by now. */
 static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
 {
@@ -198,7 +200,7 @@ static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
     }
     fl_waitq_append(q, &w);
     fl_lock_give(&chan->lock);
-    r = fl_wait(task, send ? "send" : "receive", true);
+    r = fl_wait(task, send ? &sends : &receives, chan, true);
     if (r != 0)
         leave(chan, q, &w, r);
     return r;

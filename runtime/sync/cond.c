@@ -12,6 +12,8 @@ static struct fl_lock *lock_of(filch_cond *cond)
     return (struct fl_lock *)&cond->lock_;
 }
 
+static const struct fl_why waits = {.name = "condition"};
+
 int filch_cond_wait(filch_cond *cond, filch_mutex *mutex)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
@@ -21,7 +23,7 @@ int filch_cond_wait(filch_cond *cond, filch_mutex *mutex)
     fl_waitq_append(FL_WAITQ(cond), &w);
     fl_lock_give(lock_of(cond));
     filch_mutex_unlock(mutex);
-    int r = fl_wait(task, "condition", true);
+    int r = fl_wait(task, &waits, cond, true);
     if (r != 0)
         fl_waitq_leave(FL_WAITQ(cond), lock_of(cond), &w);
     filch_mutex_lock(mutex);

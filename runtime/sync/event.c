@@ -129,6 +129,8 @@ static bool stand(filch_event *event, struct waiter *w)
     return true;
 }
 
+static const struct fl_why waits = {.name = "event"}, calls = {.name = "call"};
+
 int filch_event_wait(filch_event *event)
 {
     if (filch_event_is_set(event))
@@ -140,7 +142,7 @@ int filch_event_wait(filch_event *event)
         fl_wait_end(task);
         return 0;
     }
-    int r = fl_wait(task, "event", true);
+    int r = fl_wait(task, &waits, event, true);
     if (r != 0)
         take_out(event, &w);
     return r;
@@ -154,7 +156,7 @@ void fl_event_wait_surely(filch_event *event)
     struct waiter w = {.task = task};
     fl_wake_arm(task, false);
     if (stand(event, &w))
-        fl_wait(task, "call", false);
+        fl_wait(task, &calls, event, false);
     else
         fl_wait_end(task);
 }

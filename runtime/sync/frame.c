@@ -198,12 +198,14 @@ static bool joiner_over(void *arg)
     return ended;
 }
 
+static const struct fl_why meets = {.name = "meet"};
+
 static int wait_for(int64_t token)
 {
     struct fl_worker *w = fl_self();
     struct fl_fork_end mine = {.token = token, .joiner = fl_worker_task(w)};
     if (!joiner_over(&mine))
-        fl_park_surely(w, joiner_parked, &mine, "meet", joiner_over);
+        fl_park_surely(w, joiner_parked, &mine, &meets, NULL, joiner_over);
     if (mine.ended) /* told before this was made ready */
         return mine.result;
     struct fl_fork_place *place = place_of(mine.joiner->runtime, token);

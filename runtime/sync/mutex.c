@@ -43,6 +43,13 @@ static _Atomic(const void *) *owner_of(filch_mutex *mutex)
     return (_Atomic(const void *) *)&mutex->owner_;
 }
 
+static const void *holder(const void *mutex)
+{
+    return load_relaxed(owner_of((filch_mutex *)(uintptr_t)mutex)); /* hint: reported */
+}
+
+static const struct fl_why locks = {"mutex", holder};
+
 static uint32_t lock(filch_mutex *mutex)
 {
     for (unsigned turn = 0;; turn++) {
@@ -103,7 +110,7 @@ static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
         }
         w.tries++;
         store_release(word_of(mutex), (word | QUEUED) & ~clear); /* [lock] */
-        fl_wait(task, "mutex", false);
+        fl_wait(task, &locks, mutex, false);
         if (w.given)
             return;
         if (take(mutex, WAKING))

@@ -36,6 +36,8 @@ static struct fl_lock *lock_of(filch_barrier *barrier)
     return (struct fl_lock *)&barrier->lock_;
 }
 
+static const struct fl_why meets = {.name = "barrier"};
+
 int filch_barrier_wait(filch_barrier *barrier, unsigned parties)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
@@ -52,7 +54,7 @@ int filch_barrier_wait(filch_barrier *barrier, unsigned parties)
     }
     fl_waitq_append(FL_WAITQ(barrier), &w);
     fl_lock_give(lock_of(barrier));
-    int r = fl_wait(task, "barrier", true);
+    int r = fl_wait(task, &meets, barrier, true);
     if (r == 0)
         return 0;
     fl_lock_take(lock_of(barrier));

@@ -38,6 +38,13 @@ static bool try_take(filch_rwlock *rwlock, uint32_t kind)
     return got;
 }
 
+static const void *holder(const void *rwlock)
+{
+    return ((const filch_rwlock *)rwlock)->writer_;
+}
+
+static const struct fl_why locks = {"rwlock", holder};
+
 static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
 {
     const void *self = fl_caller();
@@ -53,7 +60,7 @@ static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
     if (got)
         fl_wait_end(task);
     else
-        fl_wait(task, "rwlock", false);
+        fl_wait(task, &locks, rwlock, false);
 }
 
 void filch_rwlock_read(filch_rwlock *rwlock)

@@ -455,6 +455,8 @@ int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filc
 
 /* ---- join ---- */
 
+const struct fl_why fl_why_join = {.name = "join"};
+
 /* The commit of a joiner's park. */
 static void joiner_parked(void *arg)
 {
@@ -478,9 +480,9 @@ static int wait_for_children(struct filch_scope *scope)
             struct fl_task *task = fl_worker_task(w);
             store_relaxed(&task->futex, 0); /* init: nobody knows of the wait yet */
             if (!fl_join_wait(scope))
-                fl_park_thread(task, "join");
+                fl_park_thread(task, &fl_why_join, scope);
         } else {
-            fl_park_surely(w, joiner_parked, scope, "join", joiner_over);
+            fl_park_surely(w, joiner_parked, scope, &fl_why_join, scope, joiner_over);
         }
     }
     fl_join_reset(scope);

@@ -34,6 +34,8 @@ bool filch_sem_try(filch_sem *sem)
     return false;
 }
 
+static const struct fl_why waits = {.name = "semaphore"};
+
 static FL_NOINLINE int acquire_slow(filch_sem *sem)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
@@ -52,7 +54,7 @@ static FL_NOINLINE int acquire_slow(filch_sem *sem)
     }
     fl_waitq_append(FL_WAITQ(sem), &w);
     fl_lock_give(lock_of(sem));
-    int r = fl_wait(task, "semaphore", true);
+    int r = fl_wait(task, &waits, sem, true);
     if (r != 0 && fl_waitq_leave(FL_WAITQ(sem), lock_of(sem), &w)) {
         fl_lock_take(lock_of(sem));
         if (!sem->first_)

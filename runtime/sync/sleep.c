@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+static const struct fl_why sleeps = {.name = "sleep"};
+
 static void rise(struct fl_timer *timer)
 {
     struct fl_task *task = fl_container_of(timer, struct fl_task, timer);
@@ -43,7 +45,7 @@ int filch_sleep_until(int64_t deadline)
     fl_wait_begin(task);
     if (deadline != FILCH_NEVER)
         fl_timer_start(task, &task->timer, deadline);
-    int r = fl_wait(task, "sleep", true);
+    int r = fl_wait(task, &sleeps, NULL, true);
     fl_timer_remove(&task->timer);
     return r;
 }

@@ -47,6 +47,9 @@ void fl_timer_start(struct fl_task *task, struct fl_timer *timer, int64_t when);
 /** As filch_event_wait, but cannot fail and cannot be cancelled. */
 void fl_event_wait_surely(filch_event *event);
 
+/** Parked in filch_join on a scope. */
+extern const struct fl_why fl_why_join;
+
 /** Makes an all-zero scope with an owner the root of a tree. */
 void fl_scope_root(struct filch_scope *scope);
 
