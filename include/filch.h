@@ -42,6 +42,8 @@
 
 #include <filch/sync.h>
 
+#include <filch/select.h>
+
 #include <filch/chan.h>
 
 #include <filch/io.h>

@@ -391,11 +391,9 @@ static bool drain(filch_runtime *runtime, int64_t deadline)
     while (load_acquire(&task->futex) == 0) { /* [futex] pairs with fl_make_ready */
         if (fl_futex_wait(&task->futex, 0, deadline))
             continue;
-        int64_t seen = load_relaxed(fl_join_others(&runtime->root)); /* hint: the swap decides */
-        while (seen != FL_JOINER_WAITS)                              /* equal: the last task is on its way to wake us */
-            if (cas_weak_acq_rel(fl_join_others(&runtime->root), &seen, seen - FL_JOINER_WAITS)) /* [told] takes the wait back */
-                return false;
-        deadline = INT64_MAX;
+        if (fl_join_take_back(&runtime->root, FL_JOINER_WAITS))
+            return false;
+        deadline = INT64_MAX; /* the last task is on its way to wake us */
     }
 empty:
     fl_join_reset(&runtime->root);

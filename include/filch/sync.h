@@ -5,15 +5,22 @@
 
 #include <filch/version.h>
 
-/** An event: once set it stays set, and everybody who waits goes on. All-zero is an unset event. */
+/** An event. All-zero is an unset one of the manual kind: once set it stays set, and everybody who waits goes on. FILCH_EVENT_AUTO is an unset one that
+ * resets itself: each set lets one through, whoever has waited longest or comes next; a second set before that changes nothing. */
 typedef struct filch_event {
     uint32_t word_;  /* atomic */
-    uint32_t taken_; /* how often a set has taken the list */
-    void *head_, *tail_;
+    uint32_t taken_; /* how often a set has taken the whole line */
+    void *first_, *last_;
 } filch_event;
 
-/** Sets `event` and wakes all that wait for it. What happened before is visible to them. When this returns, and after a wait returned, the
- * event may be freed by the waiter only if it knows that no other set is under way.
+#define FILCH_EVENT_AUTO_ 8u
+#define FILCH_EVENT_AUTO           \
+    {                              \
+        .word_ = FILCH_EVENT_AUTO_ \
+    }
+
+/** Sets `event` and lets go on who waits for it: all, or, of the kind that resets itself, one. What happened before is visible to them. Who was let
+ * through may free the event if it knows that no other set is under way.
  * Context: task or any thread, never parks. */
 FILCH_API void filch_event_set(filch_event *event);
 
@@ -23,7 +30,7 @@ FILCH_API void filch_event_reset(filch_event *event);
 /** Whether `event` is set. Context: task or any thread, never parks. */
 FILCH_API bool filch_event_is_set(const filch_event *event);
 
-/** Waits until `event` is set.
+/** Waits until `event` is set, and resets it if it is of that kind.
  * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_event_wait(filch_event *event);
 

@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <unistd.h>
 
 static const struct fl_why yields = {.name = "yield"};
 
@@ -266,6 +267,20 @@ void filch_yield(void)
     leave_for(w, task, first);
 }
 
+/* Its memory may be gone; of it only the address is used. An eventfd is there until somebody has written to it. */
+static FL_NOINLINE void wake_thread(struct fl_task *task, uint32_t seen)
+{
+    uint64_t one = 1;
+    if (!(seen & FL_WAKE_POLLS)) {
+        fl_futex_wake(&task->wake, 1);
+        return;
+    }
+    int saved = errno;
+    while (write((int)(seen >> FL_WAKE_RESULT), &one, sizeof one) < 0 && errno == EINTR)
+        ;
+    errno = saved;
+}
+
 bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
 {
     uint32_t seen;
@@ -273,7 +288,7 @@ bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_save
         return false;
     *ret_saved = seen & FL_WAKE_SAVED;
     if (unlikely(seen & FL_WAKE_THREAD))
-        fl_futex_wake(&task->wake, 1); /* of its memory, which may be gone, only the address is used */
+        wake_thread(task, seen);
     return true;
 }
 

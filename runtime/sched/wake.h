@@ -34,7 +34,10 @@ enum fl_wake_bit {
     FL_WAKE_SAVED = 4,       /**< it is off its stack: who claims it makes it ready; before that, the switch does */
     FL_WAKE_CLAIMED = 8,     /**< somebody has claimed it; the result stands above FL_WAKE_RESULT */
     FL_WAKE_THREAD = 16,     /**< a kernel thread sleeps on this word: who claims it wakes that */
+    FL_WAKE_POLLS = 32,      /**< that thread sleeps in poll(2): who claims it writes to the eventfd that stands above FL_WAKE_RESULT */
 };
+
+#define FL_WAKE_DESCRIPTORS ((uint32_t)1 << 24) /* the eventfd is below this */
 
 #define FL_WAKE_RESULT 8 /* bits to shift the negated result by */
 
@@ -45,6 +48,13 @@ FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
     /* init: published with whatever list the task joins next */
     store_release(&task->wake,
                   FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_THREAD : 0));
+}
+
+/** A kernel thread that has armed itself, and that nobody knows of yet, is to be woken by a write to `fd`. */
+FL_INLINE void fl_wake_by_descriptor(struct fl_task *task, uint32_t fd)
+{
+    /* init: published with whatever list the thread joins next */
+    store_release(&task->wake, FL_WAKE_ARMED | FL_WAKE_THREAD | FL_WAKE_POLLS | fd << FL_WAKE_RESULT);
 }
 
 /** Claims a waiting task: true once a wait.

@@ -103,6 +103,17 @@ void fl_make_ready(struct fl_task *task)
     sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
 }
 
+struct fl_task *fl_join_tell_selector(struct filch_scope *scope)
+{
+    struct fl_join_selector *selector = scope->selector_;
+    struct fl_task *task = selector->task;
+    bool saved;
+    if (fl_wake_claim(task, selector->won, false, &saved))
+        return saved ? task : NULL;       /* of its memory nothing is touched any more */
+    store_release(&selector->done, true); /* [selected] pairs with the leaving of a scope's case (sync/scope.c) */
+    return NULL;
+}
+
 struct fl_task *fl_worker_tell(struct fl_worker *w)
 {
     struct filch_scope *scope = w->ended_scope;

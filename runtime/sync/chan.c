@@ -6,12 +6,16 @@
  * the order of the values is that of the sends, and a value is neither lost nor doubled when a cancel comes between.
  *
  * Invariants (under the lock)
- *   1. While a receiver waits the ring is empty and no sender waits. While a sender waits the ring is full, or there is none.
+ *   1. While a receiver waits the ring is empty, and no sender waits but of the same select. While a sender waits the ring is full, or there is none.
  *   2. Once closed nobody waits to send, and somebody who would wait to receive is told instead.
  *
- * A receiver is claimed after the lock was given back, as everywhere (sync/waitq.h), so whoever has received may free the channel. A sender is claimed under it, because
+ * A receiver that selects may have lent the same place to several channels: nothing is copied there before the claim. It is claimed under the lock, and
+ * takes the lock itself before it goes on.
+ *
+ * Any other receiver is claimed after the lock was given back, as everywhere (sync/waitq.h), so whoever has received may free the channel. A sender is claimed under it, because
  * its value must not be on its way between two locks: so a sender may not, while the receiver may still be inside. Growing an unbounded channel, and
  * closing one that many wait at, keep the lock for longer than the few dozen instructions that others do. */
+#include "sync/case.h"
 #include "sync/waitq.h"
 
 #include <filch/chan.h>
@@ -25,10 +29,11 @@
 
 struct filch_chan {
     struct fl_lock lock;
-    bool closed;
+    _Atomic(bool) closed;
     size_t size, capacity; /* of a value; as asked for */
     size_t room;           /* values the ring has room for, a power of two or 0 */
-    size_t head, count;
+    size_t head;
+    _Atomic(size_t) count;
     char *ring;
     FL_ALIGN_LINE struct fl_waitq senders, receivers;
 };
@@ -73,6 +78,21 @@ FL_INLINE void copy(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
+FL_INLINE size_t count_of(filch_chan *chan)
+{
+    return load_relaxed(&chan->count); /* own: the lock; or hint: a select looks again with it */
+}
+
+FL_INLINE void set_count(filch_chan *chan, size_t count)
+{
+    store_relaxed(&chan->count, count); /* own: the lock */
+}
+
+FL_INLINE bool is_closed(filch_chan *chan)
+{
+    return load_relaxed(&chan->closed); /* own: the lock; or hint: a select looks again with it */
+}
+
 FL_INLINE void *slot(filch_chan *chan, size_t i)
 {
     return chan->ring + ((chan->head + i) & (chan->room - 1)) * chan->size;
@@ -85,7 +105,7 @@ static bool grow(filch_chan *chan)
     char *wide = malloc(2 * chan->room * chan->size);
     if (!wide)
         return false;
-    for (size_t i = 0; i < chan->count; i++)
+    for (size_t i = 0; i < count_of(chan); i++)
         memcpy(wide + i * chan->size, slot(chan, i), chan->size);
     free(chan->ring);
     chan->ring = wide;
@@ -103,7 +123,7 @@ struct woken {
 FL_INLINE bool claim(struct fl_waiter *w, int result, struct woken *ret_woken)
 {
     ret_woken->task = w->task;
-    return fl_wake_claim(w->task, result, false, &ret_woken->saved);
+    return fl_waiter_claim(w, result, &ret_woken->saved);
 }
 
 FL_INLINE void give(filch_chan *chan, const struct woken *woken)
@@ -117,23 +137,34 @@ FL_INLINE void give(filch_chan *chan, const struct woken *woken)
 FL_INLINE int send_now(filch_chan *chan, const void *element)
 {
     struct fl_waiter *w;
+    struct woken woken;
     int r = 0;
-    while (likely(!chan->closed) && unlikely((w = fl_waitq_take(&chan->receivers)) != NULL)) {
+    while (likely(!is_closed(chan)) && unlikely((w = fl_waitq_take(&chan->receivers)) != NULL)) {
+        if (unlikely(w->result)) {
+            if (!claim(w, 0, &woken)) {
+                store_release(&w->done, true); /* [done] pairs with fl_waitq_let_go */
+                continue;
+            }
+            copy(w->data, element, chan->size);
+            give(chan, &woken);
+            return 0;
+        }
         copy(w->data, element, chan->size);
         fl_lock_give(&chan->lock);
         if (fl_waitq_wake(w)) /* the last touch of the channel was before: who receives may free it */
             return 0;
         fl_lock_take(&chan->lock);
     }
-    if (unlikely(chan->closed)) {
+    size_t count = count_of(chan);
+    if (unlikely(is_closed(chan))) {
         r = -EPIPE;
-    } else if (chan->count >= chan->capacity) {
+    } else if (count >= chan->capacity) {
         return -EAGAIN;
-    } else if (unlikely(chan->count == chan->room) && !grow(chan)) {
+    } else if (unlikely(count == chan->room) && !grow(chan)) {
         r = -ENOMEM;
     } else {
-        copy(slot(chan, chan->count), element, chan->size);
-        chan->count++;
+        copy(slot(chan, count), element, chan->size);
+        set_count(chan, count + 1);
     }
     fl_lock_give(&chan->lock);
     return r;
@@ -144,14 +175,15 @@ FL_INLINE int recv_now(filch_chan *chan, void *ret_element, struct woken *ret_wo
 {
     struct fl_waiter *w;
     ret_woken->task = NULL;
-    if (likely(chan->count > 0)) {
+    size_t count = count_of(chan);
+    if (likely(count > 0)) {
         copy(ret_element, slot(chan, 0), chan->size);
         chan->head++;
-        chan->count--;
+        set_count(chan, --count);
         while (unlikely((w = fl_waitq_take(&chan->senders)) != NULL)) {
-            copy(slot(chan, chan->count), w->data, chan->size);
+            copy(slot(chan, count), w->data, chan->size);
             if (claim(w, 0, ret_woken)) {
-                chan->count++;
+                set_count(chan, count + 1);
                 return 0;
             }
             ret_woken->task = NULL;
@@ -164,19 +196,26 @@ FL_INLINE int recv_now(filch_chan *chan, void *ret_element, struct woken *ret_wo
             return 0;
         ret_woken->task = NULL;
     }
-    return chan->closed ? -EPIPE : -EAGAIN;
+    return is_closed(chan) ? -EPIPE : -EAGAIN;
 }
 
-/* Out of the line again after a wait that ended with an error. */
-static void leave(filch_chan *chan, struct fl_waitq *q, struct fl_waiter *w, int error)
+/* Out of the line again: the wait has ended, but not by this waiter. */
+static void leave(filch_chan *chan, struct fl_waitq *q, struct fl_waiter *w)
 {
-    if (q == &chan->receivers && error != -EPIPE) {
+    if (q == &chan->receivers) {
         fl_waitq_leave(q, &chan->lock, w);
         return;
     }
     fl_lock_take(&chan->lock); /* who took it out did all it does under the lock */
     if (w->queued)
         fl_waitq_remove(q, w);
+    fl_lock_give(&chan->lock);
+}
+
+/* Who has claimed the caller's wait under the lock must be out before it goes on. */
+static void let_out(filch_chan *chan)
+{
+    fl_lock_take(&chan->lock);
     fl_lock_give(&chan->lock);
 }
 
@@ -201,8 +240,10 @@ static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
     fl_waitq_append(q, &w);
     fl_lock_give(&chan->lock);
     r = fl_wait(task, send ? &sends : &receives, chan, true);
-    if (r != 0)
-        leave(chan, q, &w, r);
+    if (r == -EPIPE)
+        let_out(chan);
+    else if (r != 0)
+        leave(chan, q, &w);
     return r;
 }
 
@@ -240,7 +281,7 @@ void filch_chan_close(filch_chan *chan)
 {
     struct woken woken;
     fl_lock_take(&chan->lock);
-    chan->closed = true;
+    store_relaxed(&chan->closed, true); /* own: the lock */
     for (int side = 0; side < 2; side++) {
         struct fl_waiter *w;
         while ((w = fl_waitq_take(side ? &chan->senders : &chan->receivers)))
@@ -255,7 +296,80 @@ void filch_chan_close(filch_chan *chan)
 size_t filch_chan_length(filch_chan *chan)
 {
     fl_lock_take(&chan->lock);
-    size_t count = chan->count;
+    size_t count = count_of(chan);
     fl_lock_give(&chan->lock);
     return count;
 }
+
+/* ---- as a case of a select ---- */
+
+static bool may_send(filch_case *c)
+{
+    filch_chan *chan = c->object_;
+    return count_of(chan) < chan->capacity || fl_waitq_first(&chan->receivers) || is_closed(chan);
+}
+
+static bool may_recv(filch_case *c)
+{
+    filch_chan *chan = c->object_;
+    return count_of(chan) > 0 || fl_waitq_first(&chan->senders) || is_closed(chan);
+}
+
+static bool take_send(filch_case *c)
+{
+    c->result = filch_chan_try_send(c->object_, c->value_);
+    return c->result != -EAGAIN;
+}
+
+static bool take_recv(filch_case *c)
+{
+    c->result = filch_chan_try_recv(c->object_, c->value_);
+    return c->result != -EAGAIN;
+}
+
+static int stand(filch_case *c, struct fl_task *task, int32_t won, bool send)
+{
+    filch_chan *chan = c->object_;
+    struct fl_waiter *w = fl_case_waiter(c);
+    *w = (struct fl_waiter){.task = task, .data = c->value_, .result = won};
+    fl_lock_take(&chan->lock);
+    bool room = send ? count_of(chan) < chan->capacity : count_of(chan) > 0;
+    bool now = room || is_closed(chan) || fl_waitq_others(send ? &chan->receivers : &chan->senders, task);
+    if (!now)
+        fl_waitq_append(send ? &chan->senders : &chan->receivers, w);
+    fl_lock_give(&chan->lock);
+    return now ? -EAGAIN : 0;
+}
+
+static int stand_to_send(filch_case *c, struct fl_task *task, int32_t won)
+{
+    return stand(c, task, won, true);
+}
+
+static int stand_to_recv(filch_case *c, struct fl_task *task, int32_t won)
+{
+    return stand(c, task, won, false);
+}
+
+static void leave_case(filch_case *c, struct fl_waitq *q, bool won)
+{
+    struct fl_waiter *w = fl_case_waiter(c);
+    if (!won)
+        leave(c->object_, q, w);
+    else
+        let_out(c->object_);
+    c->result = w->error;
+}
+
+static void leave_send(filch_case *c, bool won)
+{
+    leave_case(c, &((filch_chan *)c->object_)->senders, won);
+}
+
+static void leave_recv(filch_case *c, bool won)
+{
+    leave_case(c, &((filch_chan *)c->object_)->receivers, won);
+}
+
+const struct fl_case_kind fl_case_send = {may_send, take_send, stand_to_send, leave_send};
+const struct fl_case_kind fl_case_recv = {may_recv, take_recv, stand_to_recv, leave_recv};

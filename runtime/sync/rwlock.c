@@ -89,7 +89,7 @@ bool filch_rwlock_try_write(filch_rwlock *rwlock)
 static struct fl_waiter *pass_on(filch_rwlock *rwlock)
 {
     struct fl_waitq *q = FL_WAITQ(rwlock);
-    struct fl_waiter *first = fl_waitq_take(q), *last = first;
+    struct fl_waiter *first = fl_waitq_take(q), *last = first, *next;
     if (!first)
         return NULL;
     if (first->kind == WRITER) {
@@ -98,7 +98,7 @@ static struct fl_waiter *pass_on(filch_rwlock *rwlock)
         return first;
     }
     rwlock->readers_ = 1;
-    while (q->first && q->first->kind == READER) {
+    while ((next = fl_waitq_first(q)) && next->kind == READER) {
         last->next = fl_waitq_take(q);
         last = last->next;
         rwlock->readers_++;

@@ -28,6 +28,7 @@
  *
  * Rejected: every child in a list of its scope (a locked list operation a spawn); finding parked tasks by walking all stacks (a server's every deadline
  * would walk a million of them); checking the whole chain of scopes at each park (depth times parks). */
+#include "sync/case.h"
 #include "sync/wait.h"
 
 #include "base/panic.h"
@@ -556,3 +557,50 @@ int filch_join_slow_(filch_scope *scope)
         }
     return wait_for_children(scope);
 }
+
+/* ---- as a case of a select ---- */
+
+static struct fl_join_selector *selector_of(filch_case *c)
+{
+    return (struct fl_join_selector *)(void *)c->room_;
+}
+
+static bool has_ended(filch_case *c)
+{
+    struct filch_scope *scope = c->object_;
+    fl_panic_if(scope->owner_ != fl_self()->hot.current_, "filch_case_scope of a scope that the caller did not open");
+    return fl_join_missing(scope) == 0;
+}
+
+static bool end_seen(filch_case *c)
+{
+    c->result = 0;
+    return fl_join_missing(c->object_) == 0;
+}
+
+static int stand_for_end(filch_case *c, struct fl_task *task, int32_t won)
+{
+    struct filch_scope *scope = c->object_;
+    struct fl_join_selector *selector = selector_of(c);
+    selector->task = task;
+    selector->won = won;
+    store_relaxed(&selector->done, false); /* init: published by the addition */
+    scope->selector_ = selector;
+    if (!fl_join_select(scope))
+        return 0;
+    fl_join_reset(scope);
+    return -EAGAIN;
+}
+
+static void leave_end(filch_case *c, bool won)
+{
+    struct filch_scope *scope = c->object_;
+    c->result = 0;
+    if (!won && fl_join_take_back(scope, FL_JOINER_SELECTS))
+        return;
+    for (unsigned turn = 0; !won && !load_acquire(&selector_of(c)->done); turn = fl_lock_pause(turn)) /* [selected] */
+        ;
+    fl_join_reset(scope); /* that was all */
+}
+
+const struct fl_case_kind fl_case_scope = {has_ended, end_seen, stand_for_end, leave_end};

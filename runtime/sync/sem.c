@@ -8,6 +8,7 @@
  *
  * Memory ordering
  *   [unit]  giving a unit releases, taking it acquires; one that is handed over travels by the wake word. */
+#include "sync/case.h"
 #include "sync/waitq.h"
 
 #include <filch/sync.h>
@@ -36,31 +37,46 @@ bool filch_sem_try(filch_sem *sem)
 
 static const struct fl_why waits = {.name = "semaphore"};
 
+/* Stands in line. @return false: there is a unit */
+static bool stand(filch_sem *sem, struct fl_waiter *w)
+{
+    fl_lock_take(lock_of(sem));
+    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
+    while (word < UNIT && !(word & WAITERS))
+        if (cas_relaxed(word_of(sem), &word, WAITERS)) /* own: the lock, from here on */
+            word = WAITERS;
+    if (word & WAITERS)
+        fl_waitq_append(FL_WAITQ(sem), w);
+    fl_lock_give(lock_of(sem));
+    return word & WAITERS;
+}
+
+/* Out of the line again: the wait has ended, but not by a unit. */
+static void leave(filch_sem *sem, struct fl_waiter *w)
+{
+    if (!fl_waitq_leave(FL_WAITQ(sem), lock_of(sem), w))
+        return;
+    fl_lock_take(lock_of(sem));
+    if (!fl_waitq_first(FL_WAITQ(sem)))
+        and_release(word_of(sem), ~WAITERS); /* [unit] the lock: nobody else writes it */
+    fl_lock_give(lock_of(sem));
+}
+
 static FL_NOINLINE int acquire_slow(filch_sem *sem)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct fl_waiter w = {.task = task};
-    fl_wait_begin(task);
-    fl_lock_take(lock_of(sem));
-    for (int64_t word = 0; !(word & WAITERS);) {
-        if (filch_sem_try(sem)) {
-            fl_lock_give(lock_of(sem));
-            fl_wait_end(task);
-            return 0;
-        }
-        word = 0;
-        if (cas_acquire(word_of(sem), &word, WAITERS)) /* [unit] */
+    for (;;) {
+        fl_wait_begin(task);
+        if (stand(sem, &w))
             break;
+        fl_wait_end(task);
+        if (filch_sem_try(sem))
+            return 0;
     }
-    fl_waitq_append(FL_WAITQ(sem), &w);
-    fl_lock_give(lock_of(sem));
     int r = fl_wait(task, &waits, sem, true);
-    if (r != 0 && fl_waitq_leave(FL_WAITQ(sem), lock_of(sem), &w)) {
-        fl_lock_take(lock_of(sem));
-        if (!sem->first_)
-            and_release(word_of(sem), ~WAITERS); /* [unit] the lock: nobody else writes it */
-        fl_lock_give(lock_of(sem));
-    }
+    if (r != 0)
+        leave(sem, &w);
     return r;
 }
 
@@ -84,7 +100,7 @@ static FL_NOINLINE void release_slow(filch_sem *sem)
     for (;;) {
         fl_lock_take(lock_of(sem));
         struct fl_waiter *w = fl_waitq_take(FL_WAITQ(sem));
-        if (!sem->first_)
+        if (!fl_waitq_first(FL_WAITQ(sem)))
             and_release(word_of(sem), ~WAITERS); /* [unit] */
         fl_lock_give(lock_of(sem));
         if (w ? fl_waitq_wake(w) : give_unit(sem)) /* either is the last touch */
@@ -97,3 +113,31 @@ void filch_sem_release(filch_sem *sem)
     if (unlikely(!give_unit(sem)))
         release_slow(sem);
 }
+
+/* ---- as a case of a select ---- */
+
+static bool may_take(filch_case *c)
+{
+    return load_relaxed(word_of(c->object_)) >= UNIT; /* hint: taking it decides */
+}
+
+static bool take_unit(filch_case *c)
+{
+    c->result = 0;
+    return filch_sem_try(c->object_);
+}
+
+static int stand_for_unit(filch_case *c, struct fl_task *task, int32_t won)
+{
+    *fl_case_waiter(c) = (struct fl_waiter){.task = task, .result = won};
+    return stand(c->object_, fl_case_waiter(c)) ? 0 : -EAGAIN;
+}
+
+static void leave_case(filch_case *c, bool won)
+{
+    c->result = 0;
+    if (!won)
+        leave(c->object_, fl_case_waiter(c));
+}
+
+const struct fl_case_kind fl_case_sem = {may_take, take_unit, stand_for_unit, leave_case};

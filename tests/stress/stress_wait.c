@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* stress_wait [SEED [SECONDS]]: every object that one waits at, with waits that are cut short at random.
  *
- * Rounds of a runtime with 1 to 4 workers, and two plain threads beside it. Tasks send and receive numbers through channels of capacity 0, 3 and unbounded, take and
+ * Rounds of a runtime with 1, 2, 8 or 64 workers, and two plain threads beside it. Tasks send and receive numbers through channels of capacity 0, 3 and unbounded, take and
  * give units of a semaphore, put and take tokens under a mutex with a condition, read and write under a reader-writer lock. Half of the tasks' waits stand in a
  * scope with a deadline of a few microseconds.
  *
@@ -22,6 +22,7 @@
 enum { SENDERS = 4, RECEIVERS = 3, TURNS = 300, UNITS = 3, CHANNELS = 3 };
 
 static const size_t capacities[CHANNELS] = {0, 3, FILCH_UNBOUNDED};
+static const unsigned workers[] = {1, 2, 8, 64};
 static filch_chan *chans[CHANNELS];
 static _Atomic(int64_t) sent[CHANNELS], received[CHANNELS], sent_sum[CHANNELS], received_sum[CHANNELS], senders_left[CHANNELS];
 static filch_sem sem;
@@ -259,7 +260,7 @@ static void play(uint64_t *state)
     }
     for (int i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, beside, new_actor(&used, state, (int)(dice(state) % CHANNELS), i, true));
-    int r = filch_run(&(filch_config){.workers = 1 + (unsigned)(dice(state) % 4)}, everything, state);
+    int r = filch_run(&(filch_config){.workers = workers[dice(state) % 4]}, everything, state);
     fl_panic_if(r != 0, "the round returned %d", r);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
