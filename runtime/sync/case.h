@@ -16,7 +16,7 @@
 struct fl_case_kind {
     /** Whether it seems that the case can happen. Takes no lock. */
     bool (*ready)(filch_case *c);
-    /** Lets it happen if it can, and sets c->result. @return whether it did */
+    /** Lets it happen if it can, and sets c->result; takes a lock only if it seems that it can. @return whether it did */
     bool (*take)(filch_case *c);
     /** Stands in line for `task`, whose wait is armed. @param won what the claim of its wait is to say
      * @return 0; -EAGAIN: it can happen by now, also by another task of the same line; another error */

@@ -44,12 +44,6 @@ static bool is_ready(filch_case *c)
     return r != 0 && c->result != -EINTR;
 }
 
-static bool found_ready(filch_case *c)
-{
-    (void)c;
-    return true; /* the result stands there already */
-}
-
 static int stand(filch_case *c, struct fl_task *task, int32_t won)
 {
     struct room *room = room_of(c);
@@ -85,4 +79,4 @@ static void leave(filch_case *c, bool won)
     }
 }
 
-const struct fl_case_kind fl_case_fd = {is_ready, found_ready, stand, leave};
+const struct fl_case_kind fl_case_fd = {is_ready, is_ready, stand, leave};

@@ -35,7 +35,7 @@ static bool has_come(filch_case *c)
 static bool come(filch_case *c)
 {
     c->result = 0;
-    return true;
+    return has_come(c);
 }
 
 static int stand(filch_case *c, struct fl_task *task, int32_t won)

@@ -317,14 +317,12 @@ static bool may_recv(filch_case *c)
 
 static bool take_send(filch_case *c)
 {
-    c->result = filch_chan_try_send(c->object_, c->value_);
-    return c->result != -EAGAIN;
+    return may_send(c) && (c->result = filch_chan_try_send(c->object_, c->value_)) != -EAGAIN;
 }
 
 static bool take_recv(filch_case *c)
 {
-    c->result = filch_chan_try_recv(c->object_, c->value_);
-    return c->result != -EAGAIN;
+    return may_recv(c) && (c->result = filch_chan_try_recv(c->object_, c->value_)) != -EAGAIN;
 }
 
 static int stand(filch_case *c, struct fl_task *task, int32_t won, bool send)

@@ -569,13 +569,8 @@ static bool has_ended(filch_case *c)
 {
     struct filch_scope *scope = c->object_;
     fl_panic_if(scope->owner_ != fl_self()->hot.current_, "filch_case_scope of a scope that the caller did not open");
-    return fl_join_missing(scope) == 0;
-}
-
-static bool end_seen(filch_case *c)
-{
     c->result = 0;
-    return fl_join_missing(c->object_) == 0;
+    return fl_join_missing(scope) == 0;
 }
 
 static int stand_for_end(filch_case *c, struct fl_task *task, int32_t won)
@@ -603,4 +598,4 @@ static void leave_end(filch_case *c, bool won)
     fl_join_reset(scope); /* that was all */
 }
 
-const struct fl_case_kind fl_case_scope = {has_ended, end_seen, stand_for_end, leave_end};
+const struct fl_case_kind fl_case_scope = {has_ended, has_ended, stand_for_end, leave_end};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Select: one of several, once.
  *
- * First every case is asked, without a lock, whether it seems to be possible; of those that say so one is drawn by lot and tried under its object's lock, until one
- * succeeds. If none does, the task stands in line at every object, with a waiter in each, and parks. All these waiters lead to one wait, and a wait
+ * First one or two cases are drawn by lot and tried; then every case is asked, without a lock, whether it seems to be possible, and of those that say so one is drawn
+ * and tried under its object's lock, until one succeeds. If none does, the task stands in line at every object, with a waiter in each, and parks. All these waiters lead to one wait, and a wait
  * is claimed once (sched/wake.h): so whoever claims it has let its case happen, and for every other object the task is one whose wait was cancelled, which is passed
  * over, and what was meant for it goes to the next. Then it leaves all the lines.
  *
@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #define CASES_MAX (1 << 20)
+#define DRAWS 2
 #define THREAD_POLLS 256 /* descriptors of a plain thread, its eventfd among them */
 
 static bool never(filch_case *c)
@@ -55,16 +56,15 @@ static const struct fl_case_kind *const kinds[] = {&case_none,  &fl_case_send,  
 
 static const struct fl_case_kind *kind_of(const filch_case *c)
 {
-    return kinds[c->kind_];
+    return likely(c->kind_ < sizeof kinds / sizeof *kinds) ? kinds[c->kind_] : &case_none;
 }
 
 /* A number below n. */
-static size_t lot(size_t n)
+FL_INLINE size_t lot(struct fl_worker *w, size_t n)
 {
-    struct fl_worker *w = fl_self();
     uint32_t x = w->random;
     if (unlikely(w->hot.kind_ != FL_KIND_WORKER))
-        x = (uint32_t)fl_clock() * 2654435761u + (uint32_t)(uintptr_t)&n; /* a plain thread has no state of ours */
+        x = (uint32_t)fl_clock() * 2654435761u + (uint32_t)(uintptr_t)__builtin_frame_address(0); /* a plain thread has no state of ours */
     x = x ? x : 1;
     x ^= x << 13;
     x ^= x >> 17;
@@ -76,8 +76,8 @@ static size_t lot(size_t n)
 
 /* ---- now ---- */
 
-/* @return the index of a case that has happened, or -EAGAIN */
-static int take_one(filch_case *cases, size_t count)
+/* Asks all, and draws among those that say yes. @return the index of a case that has happened, or -EAGAIN */
+static FL_NOINLINE int take_any(filch_case *cases, size_t count)
 {
     size_t ready = 0;
     int fallback = -EAGAIN;
@@ -89,7 +89,7 @@ static int take_one(filch_case *cases, size_t count)
             fallback = (int)i;
     }
     for (; ready > 0; ready--) {
-        size_t skip = ready > 1 ? lot(ready) : 0, i = 0;
+        size_t skip = ready > 1 ? lot(fl_self(), ready) : 0, i = 0;
         while (!cases[i].ready_ || skip-- > 0)
             i++;
         if (kind_of(&cases[i])->take(&cases[i]))
@@ -99,6 +99,18 @@ static int take_one(filch_case *cases, size_t count)
     if (fallback >= 0)
         cases[fallback].result = 0;
     return fallback;
+}
+
+/* Draws first: where most are possible that asks one instead of all, whose lines others may be writing to. Those that were drawn in vain are drawn by
+ * lot too, so among the possible ones the odds stay even. */
+FL_INLINE int take_one(filch_case *cases, size_t count)
+{
+    for (int draw = 0; draw < DRAWS && count > 1; draw++) {
+        size_t i = lot(fl_self(), count);
+        if (kind_of(&cases[i])->take(&cases[i]))
+            return (int)i;
+    }
+    return take_any(cases, count);
 }
 
 /* ---- later ---- */
@@ -222,8 +234,11 @@ static int prepare_thread(const filch_case *cases, size_t count, int *ret_wake_f
     return -EMFILE;
 }
 
-static int select_slow(filch_case *cases, size_t count)
+static FL_NOINLINE int select_slow(filch_case *cases, size_t count)
 {
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].kind_ > FILCH_CASE_DEFAULT_)
+            return -EINVAL;
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     int wake_fd = -1, r = task->runtime ? 0 : prepare_thread(cases, count, &wake_fd);
     if (r < 0)
@@ -242,9 +257,6 @@ int filch_select(filch_case *cases, size_t count)
 {
     if (unlikely(count > CASES_MAX))
         return -EINVAL;
-    for (size_t i = 0; i < count; i++)
-        if (unlikely(cases[i].kind_ > FILCH_CASE_DEFAULT_))
-            return -EINVAL;
     int r = take_one(cases, count);
     return likely(r != -EAGAIN) ? r : select_slow(cases, count);
 }

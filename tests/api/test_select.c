@@ -315,15 +315,15 @@ Test(select, a_cancel_ends_it_and_nothing_has_happened)
 struct meeting {
     ints *left, *right;
     int64_t rounds;
-    atomic_long sent, received, sent_sum, received_sum;
+    atomic_long next, sent, received, sent_sum, received_sum;
 };
 
 /* Sends on either and receives on either, whatever comes; never to itself. */
 static int meet(void *arg)
 {
     struct meeting *meeting = arg;
-    for (int i = 1; i <= meeting->rounds; i++) {
-        int in = 0;
+    while (atomic_load(&meeting->sent) < meeting->rounds) {
+        int in = 0, i = (int)atomic_fetch_add(&meeting->next, 1);
         filch_case cases[] = {ints_case_send(meeting->left, &i), ints_case_recv(meeting->right, &in), ints_case_send(meeting->right, &i),
                               ints_case_recv(meeting->left, &in), filch_case_until(filch_after(FILCH_MSEC(20)))};
         int won = filch_select(cases, LENGTH(cases));
@@ -349,7 +349,7 @@ Test(select, selects_meet_on_two_channels)
 {
     FOR_EACH_CONFIG(config, every_config)
     {
-        struct meeting meeting = {.left = new_ints(0), .right = new_ints(0), .rounds = SANITIZED ? 200 : 1000};
+        struct meeting meeting = {.left = new_ints(0), .right = new_ints(0), .rounds = SANITIZED ? 400 : 2000, .next = 1};
         must(filch_run(config, meet_all, &meeting) == 0);
         must(meeting.sent == meeting.received && meeting.sent_sum == meeting.received_sum && meeting.sent > 0);
         ints_free(meeting.left), ints_free(meeting.right);
