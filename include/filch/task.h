@@ -48,6 +48,7 @@ typedef struct filch_scope {
 
 /* The seldom paths of the inline functions below. */
 FILCH_API void filch_scope_enter_until_(filch_scope *scope, int64_t deadline);
+FILCH_API void filch_shield_enter_(filch_scope *scope, int64_t deadline);
 FILCH_API void filch_scope_leave_slow_(filch_scope *scope);
 FILCH_API void filch_scope_outside_(void) __attribute__((noreturn, cold));
 FILCH_API int filch_spawn_slow_(filch_scope *scope, filch_fn *fn, void *arg);
@@ -93,6 +94,22 @@ static inline void filch_scope_leave_(filch_scope *scope)
     __attribute__((cleanup(filch_scope_leave_))) filch_scope name; \
     filch_scope_enter_until_(&name, deadline)
 
+/** As FILCH_SCOPE, for clean-up that must still wait: no cancel and no deadline from around it reaches what is in the block, its children included. The scope itself
+ * can be cancelled. Once the block is left everything is as before. Context: task only. */
+#define FILCH_SHIELD(name) FILCH_SHIELD_UNTIL(name, FILCH_NEVER)
+
+/** As FILCH_SHIELD, but not for ever: `deadline` as in FILCH_SCOPE_UNTIL. Context: task only. */
+#define FILCH_SHIELD_UNTIL(name, deadline)                         \
+    __attribute__((cleanup(filch_scope_leave_))) filch_scope name; \
+    filch_shield_enter_(&name, deadline)
+
+/** Makes a scope collect failures: one no longer cancels the other children. filch_join returns the first one as ever; what each child returned a filch_result
+ * tells. Before anything is spawned into it. Context: the task that opened the scope, never parks. */
+FILCH_API void filch_scope_collect(filch_scope *scope);
+
+/** The deadline that is in force for the caller: the earliest of the scopes around it, up to a shield; FILCH_NEVER: none. Context: any thread, never parks. */
+FILCH_API int64_t filch_deadline(void);
+
 /** Spawns a task that runs `fn(arg)`, as a child of `scope`. It may run at once on another worker, at the latest in filch_join.
  * @param scope opened by the caller, or by an ancestor that the caller is a child of
  * @param arg lent to the child until the scope is joined
@@ -109,6 +126,32 @@ static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void
     if (filch_sleepers_(w))
         filch_notify_();
     return 0;
+}
+
+/** What a child returned, by value. */
+typedef struct filch_result {
+    int value; /**< once the scope was joined */
+    filch_fn *fn_;
+    void *arg_;
+} filch_result;
+
+static inline int filch_result_run_(void *arg)
+{
+    filch_result *result = (filch_result *)arg;
+    return result->value = result->fn_(result->arg_);
+}
+
+/** As filch_spawn; what `fn` returned is in ret_result->value once the scope was joined.
+ * @param ret_result lent until then, as `arg` is @return as filch_spawn; then ret_result->value is the same. Context: task, parks. */
+static inline FILCH_PARKS int filch_spawn_result(filch_scope *scope, filch_result *ret_result, filch_fn *fn, void *arg)
+{
+    ret_result->fn_ = fn;
+    ret_result->arg_ = arg;
+    ret_result->value = 0;
+    int r = filch_spawn(scope, filch_result_run_, ret_result);
+    if (FILCH_UNLIKELY_(r < 0))
+        ret_result->value = r;
+    return r;
 }
 
 /** What filch_spawn_with can be told; zero means "choose for me". */
@@ -148,7 +191,7 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
 }
 
 /** Cancels a scope: parked calls of its block and its children, now or later, return -ECANCELED. The first cancel counts, further ones do nothing.
- * @param scope must not have been left. Context: task or any thread, never parks. */
+ * @param scope must not have been left before the call; leaving it waits until the call is over. Context: task or any thread, never parks. */
 FILCH_API void filch_cancel(filch_scope *scope);
 
 /** Whether a scope around the caller was cancelled.

@@ -98,7 +98,7 @@ struct fl_task {
     /* the third line */
     struct fl_timer timer; /**< of its sleep: here and not on its stack, where each look would be a page of its own (docs/decisions/0008) */
     void *fake;            /**< ASan's handle of its frames, while it is parked */
-    uintptr_t unused;
+    bool shaded;           /**< in a shield: cancels of the scope it is a child of pass it over; under that scope's lock */
 };
 
 _Static_assert(sizeof(struct fl_task) == 192, "three lines");
@@ -120,6 +120,7 @@ FL_INLINE void fl_task_begin(struct fl_task *task, struct filch_runtime *runtime
     task->runtime = runtime;
     task->flags = 0;
     task->err = 0;
+    task->shaded = false;
     store_relaxed(&task->wake, 0);                    /* init: nobody knows of the task */
     store_relaxed(&task->futex, 0);                   /* init: nobody knows of the task */
     store_relaxed(&task->waits, 0);                   /* init: nobody knows of the task */

@@ -17,7 +17,9 @@
  *   2. owner->head.inner_ is the innermost scope the owner has open; parent_ leads outwards to the runtime's root scope.
  *   3. tasks_ holds every task with FL_TASK_LINKED whose scope this is; scopes_ every scope with LINKED whose parent_ this is.
  *   4. A scope is cancelled at most once; cancelled_ goes from 0 to its code under the lock.
- *   5. While pins_ > 0 the scope's memory is used by a cancel that came down from its parent: leaving waits for it.
+ *   5. While pins_ > 0 a cancel uses the scope's memory: leaving waits for it. So the owner may leave as soon as the cancel wakes it.
+ *   6. A shield is a scope that is in no list, with what is in it: no cancel comes down to it. While its owner is inside, the owner is passed over by the
+ *      cancels of the scopes outside that know of it: those of its own are SHADED, and as a child of another it is `shaded`.
  *
  * Memory ordering
  *   [ready]   state_ gets READY with release after the slow half is initialised; acquired before it is used.
@@ -38,10 +40,13 @@
 
 #include <errno.h>
 
-#define READY 1u  /* the slow half is initialised */
-#define INIT 2u   /* somebody initialises it */
-#define LINKED 4u /* in the parent's list */
-#define TIMER 8u  /* has a deadline */
+#define READY 1u    /* the slow half is initialised */
+#define INIT 2u     /* somebody initialises it */
+#define LINKED 4u   /* in the parent's list */
+#define TIMER 8u    /* has a deadline */
+#define COLLECT 16u /* a failure cancels nobody */
+#define SHIELD 32u  /* cancels from outside end here */
+#define SHADED 64u  /* the owner is in a shield further in; under the lock */
 
 #define SPAWN_BOUND 1024
 
@@ -94,8 +99,7 @@ static void deadline_passed(struct fl_timer *timer)
 
 static FL_COLD void prepare_slow(struct filch_scope *scope)
 {
-    uint32_t seen = 0;
-    if (!cas_acquire(state_of(scope), &seen, INIT)) {                             /* [ready] somebody else initialises it: wait for READY */
+    if (or_acq_rel(state_of(scope), INIT) & INIT) {                               /* [ready] somebody else initialises it: wait for READY */
         for (unsigned turn = 0; !(load_acquire(state_of(scope)) & READY); turn++) /* [ready] pairs with the store below */
             fl_lock_pause(turn);
         return;
@@ -107,7 +111,7 @@ static FL_COLD void prepare_slow(struct filch_scope *scope)
     fl_list_init(node(&scope->scopes_));
     fl_list_init(node(&scope->sibling_));
     *timer_of(scope) = (struct fl_timer){.fire = deadline_passed};
-    store_release(state_of(scope), READY); /* [ready] pairs with prepare */
+    or_acq_rel(state_of(scope), READY); /* [ready] pairs with prepare */
 }
 
 FL_INLINE void prepare(struct filch_scope *scope)
@@ -170,34 +174,38 @@ static struct filch_scope *pin_next(struct filch_scope *scope)
 static void wake_all(struct filch_scope *scope, int code)
 {
     fl_lock_take(lock_of(scope));
-    for (struct fl_list *l = node(&scope->tasks_)->next; l != node(&scope->tasks_); l = l->next)
-        wake_cancelled(fl_container_of(l, struct fl_task, link), code);
+    for (struct fl_list *l = node(&scope->tasks_)->next; l != node(&scope->tasks_); l = l->next) {
+        struct fl_task *task = fl_container_of(l, struct fl_task, link);
+        if (!task->shaded)
+            wake_cancelled(task, code);
+    }
+    if (!(load_relaxed(state_of(scope)) & SHADED)) /* own: the lock */
+        wake_cancelled(owner_of(scope), code);
     fl_lock_give(lock_of(scope));
-    wake_cancelled(owner_of(scope), code);
 }
 
 /* Down the tree without recursion: scopes nest as deep as tasks do. `from` stays pinned while its inner scopes are dealt with; on the way
  * up parent_ leads back. */
 void fl_scope_cancel(struct filch_scope *top, int code)
 {
-    if (!mark(top, code))
-        return;
-    struct filch_scope *at = top;
-    for (;;) {
+    prepare(top);
+    add_relaxed(pins_of(top), 1); /* own: the owner has not left it yet, and won't before it is told or a child ends */
+    struct filch_scope *at = mark(top, code) ? top : NULL;
+    if (!at)
+        sub_release(pins_of(top), 1); /* [pin] pairs with filch_scope_leave_slow_ */
+    while (at) {
         struct filch_scope *inner = pin_next(at);
         if (inner) {
             if (mark(inner, code))
                 at = inner;
             else
-                sub_release(pins_of(inner), 1); /* [pin] pairs with unlink_scope */
+                sub_release(pins_of(inner), 1); /* [pin] pairs with filch_scope_leave_slow_ */
             continue;
         }
         fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
         wake_all(at, code); /* on the way up: who is woken finds every scope around it marked */
-        if (at == top)
-            return;
-        struct filch_scope *up = at->parent_;
-        sub_release(pins_of(at), 1); /* [pin] pairs with unlink_scope */
+        struct filch_scope *up = at == top ? NULL : at->parent_;
+        sub_release(pins_of(at), 1); /* [pin] pairs with filch_scope_leave_slow_ */
         at = up;
     }
 }
@@ -231,8 +239,6 @@ static void unlink_scope(struct filch_scope *scope)
     fl_lock_take(lock_of(parent));
     fl_list_remove(node(&scope->sibling_));
     fl_lock_give(lock_of(parent));
-    for (unsigned turn = 0; load_acquire(pins_of(scope)) != 0; turn++) /* [pin] pairs with fl_scope_cancel */
-        fl_lock_pause(turn);
 }
 
 /* Makes a task that is about to park known to every scope around it. */
@@ -246,7 +252,8 @@ static FL_NOINLINE void enlist_slow(struct fl_task *task)
         fl_list_append(node(&scope->tasks_), &task->link);
         fl_lock_give(lock_of(scope));
     }
-    for (struct filch_scope *scope = task->head.inner_; !(load_acquire(state_of(scope)) & LINKED); scope = scope->parent_) /* [link] */
+    for (struct filch_scope *scope = task->head.inner_; !(load_acquire(state_of(scope)) & (LINKED | SHIELD));
+         scope = scope->parent_) /* [link] */
         link_scope(scope);
 }
 
@@ -259,7 +266,7 @@ void fl_scope_unlink(struct fl_task *task)
 
 void fl_enlist(struct fl_task *task)
 {
-    if (unlikely(!(task->flags & FL_TASK_LINKED) || !(load_acquire(state_of(task->head.inner_)) & LINKED))) /* [link] */
+    if (unlikely(!(task->flags & FL_TASK_LINKED) || !(load_acquire(state_of(task->head.inner_)) & (LINKED | SHIELD)))) /* [link] */
         enlist_slow(task);
 }
 
@@ -286,8 +293,8 @@ int fl_scope_cancelled(struct fl_task *task)
         if (!(state & READY))
             continue;
         int code = load_acquire(cancelled_of(scope)); /* [cancel] */
-        if (code || state & LINKED)
-            return code; /* a linked scope has been told of whatever was cancelled around it */
+        if (code || state & (LINKED | SHIELD))
+            return code; /* a linked scope has been told of whatever was cancelled around it; a shield is not to know */
     }
     return 0;
 }
@@ -304,7 +311,8 @@ void fl_scope_child_failed(struct filch_scope *scope, int result)
         return; /* the runtime's root: what was submitted fails alone */
     int32_t none = 0;
     if (cas_acq_rel(fl_atomic(int32_t, &scope->result_), &none, result)) /* [told] the joiner reads it after the count */
-        fl_scope_cancel(scope, -ECANCELED);
+        if (!(load_relaxed(state_of(scope)) & COLLECT))                  /* own: set before there were children */
+            fl_scope_cancel(scope, -ECANCELED);
 }
 
 /* ---- the block ---- */
@@ -314,19 +322,46 @@ void filch_scope_outside_(void)
     fl_panic("a scope outside a task: use filch_run, or filch_submit from a plain thread");
 }
 
-void filch_scope_enter_until_(filch_scope *scope, int64_t deadline)
+static void arm_deadline(struct filch_scope *scope, int64_t deadline)
 {
-    filch_scope_enter_(scope);
-    struct fl_task *task = owner_of(scope);
     if (deadline == FILCH_NEVER)
         return;
     prepare(scope);
-    if (deadline <= fl_clock()) {
-        fl_scope_cancel(scope, -ETIMEDOUT);
-        return;
-    }
+    timer_of(scope)->when = deadline;
     or_acq_rel(state_of(scope), TIMER); /* own: leaving looks at it */
-    fl_timer_start(task, timer_of(scope), deadline);
+    if (deadline <= fl_clock())
+        fl_scope_cancel(scope, -ETIMEDOUT);
+    else
+        fl_timer_start(owner_of(scope), timer_of(scope), deadline);
+}
+
+void filch_scope_enter_until_(filch_scope *scope, int64_t deadline)
+{
+    filch_scope_enter_(scope);
+    arm_deadline(scope, deadline);
+}
+
+/* The scopes around a shield no longer know of its owner, or know of it again: its own ones, up to the next shield, which has seen to the rest, and the one that it is
+ * a child of. */
+static void shade(struct filch_scope *shield, bool shaded)
+{
+    struct fl_task *task = owner_of(shield);
+    struct filch_scope *at = shield->parent_;
+    for (; at->owner_ == shield->owner_; at = at->parent_) {
+        prepare(at);
+        fl_lock_take(lock_of(at));
+        if (shaded)
+            or_acq_rel(state_of(at), SHADED); /* own: the lock */
+        else
+            and_acq_rel(state_of(at), ~SHADED); /* own: the lock */
+        fl_lock_give(lock_of(at));
+        if (load_relaxed(state_of(at)) & SHIELD) /* own: the owner sets it */
+            return;
+    }
+    prepare(task->scope);
+    fl_lock_take(lock_of(task->scope));
+    task->shaded = shaded;
+    fl_lock_give(lock_of(task->scope));
 }
 
 void filch_scope_leave_slow_(filch_scope *scope)
@@ -340,7 +375,40 @@ void filch_scope_leave_slow_(filch_scope *scope)
         fl_timer_remove(timer_of(scope));
     if (state & LINKED)
         unlink_scope(scope);
+    if (state & READY)
+        for (unsigned turn = 0; load_acquire(pins_of(scope)) != 0; turn = fl_lock_pause(turn)) /* [pin] pairs with fl_scope_cancel */
+            ;
     scope->owner_->inner_ = scope->parent_;
+    if (state & SHIELD)
+        shade(scope, false);
+}
+
+void filch_scope_collect(filch_scope *scope)
+{
+    or_acq_rel(state_of(scope), COLLECT); /* own: before there are children */
+}
+
+void filch_shield_enter_(filch_scope *scope, int64_t deadline)
+{
+    filch_scope_enter_(scope);
+    prepare(scope);
+    or_acq_rel(state_of(scope), SHIELD); /* [link] it counts as linked, but is in no list */
+    shade(scope, true);
+    arm_deadline(scope, deadline);
+}
+
+int64_t filch_deadline(void)
+{
+    struct fl_task *task = fl_current();
+    int64_t earliest = FILCH_NEVER;
+    for (struct filch_scope *scope = task ? task->head.inner_ : NULL; scope; scope = scope->parent_) {
+        uint32_t state = load_acquire(state_of(scope)); /* [ready] pairs with prepare_slow */
+        if (state & TIMER && timer_of(scope)->when < earliest)
+            earliest = timer_of(scope)->when;
+        if (state & SHIELD)
+            break;
+    }
+    return earliest;
 }
 
 /* ---- spawn ---- */

@@ -4,10 +4,13 @@
 
 static filch_mutex mutex;
 
+static filch_event automatic = FILCH_EVENT_AUTO;
+
 static int child(void *arg)
 {
     FILCH_GUARD(&mutex);
     *(int *)arg += 1;
+    filch_event_set(&automatic);
     return filch_sleep(FILCH_NSEC(1) + FILCH_USEC(1) + FILCH_MSEC(1) + FILCH_SEC(0));
 }
 
@@ -17,6 +20,8 @@ static int parent(void *arg)
     filch_spawn(&outer, child, arg);
     {
         FILCH_SCOPE_UNTIL(inner, FILCH_NEVER);
+        FILCH_SHIELD(shield);
+        FILCH_SHIELD_UNTIL(shorter, filch_after(FILCH_SEC(1)));
         FILCH_SCOPE(innermost);
         filch_spawn(&inner, child, arg);
         filch_spawn(&innermost, child, arg);
