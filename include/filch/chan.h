@@ -57,51 +57,51 @@ FILCH_API size_t filch_chan_length(filch_chan *chan);
 
 /** At file scope: a channel type `name` for values of `type`, with name_new, _free, _send, _recv, _try_send, _try_recv, _case_send, _case_recv, _close and _length. Values of another
  * type, and channels of another name, do not compile. */
-#define FILCH_CHAN_OF(name, type)                                                                    \
-    typedef struct name name;                                                                        \
-    static inline __attribute__((unused)) int name##_new(size_t capacity, name **ret_chan)           \
-    {                                                                                                \
-        filch_chan *chan = NULL;                                                                     \
-        int r = filch_chan_new(sizeof(type), capacity, &chan);                                       \
-        *ret_chan = (name *)chan;                                                                    \
-        return r;                                                                                    \
-    }                                                                                                \
-    static inline __attribute__((unused)) void name##_free(name *chan)                               \
-    {                                                                                                \
-        filch_chan_free((filch_chan *)chan);                                                         \
-    }                                                                                                \
-    static inline __attribute__((unused)) FILCH_PARKS int name##_send(name *chan, type value)        \
-    {                                                                                                \
-        return filch_chan_send((filch_chan *)chan, &value);                                          \
-    }                                                                                                \
-    static inline __attribute__((unused)) FILCH_PARKS int name##_recv(name *chan, type *ret_value)   \
-    {                                                                                                \
-        return filch_chan_recv((filch_chan *)chan, ret_value);                                       \
-    }                                                                                                \
-    static inline __attribute__((unused)) int name##_try_send(name *chan, type value)                \
-    {                                                                                                \
-        return filch_chan_try_send((filch_chan *)chan, &value);                                      \
-    }                                                                                                \
-    static inline __attribute__((unused)) int name##_try_recv(name *chan, type *ret_value)           \
-    {                                                                                                \
-        return filch_chan_try_recv((filch_chan *)chan, ret_value);                                   \
-    }                                                                                                \
-    static inline __attribute__((unused)) filch_case name##_case_send(name *chan, const type *value) \
-    {                                                                                                \
-        return filch_case_send((filch_chan *)chan, value);                                           \
-    }                                                                                                \
-    static inline __attribute__((unused)) filch_case name##_case_recv(name *chan, type *ret_value)   \
-    {                                                                                                \
-        return filch_case_recv((filch_chan *)chan, ret_value);                                       \
-    }                                                                                                \
-    static inline __attribute__((unused)) void name##_close(name *chan)                              \
-    {                                                                                                \
-        filch_chan_close((filch_chan *)chan);                                                        \
-    }                                                                                                \
-    static inline __attribute__((unused)) size_t name##_length(name *chan)                           \
-    {                                                                                                \
-        return filch_chan_length((filch_chan *)chan);                                                \
-    }                                                                                                \
+#define FILCH_CHAN_OF(name, type)                                                                      \
+    typedef struct name name;                                                                          \
+    static inline __attribute__((unused)) int name##_new(size_t capacity, name **ret_chan_)            \
+    {                                                                                                  \
+        filch_chan *new_ = NULL;                                                                       \
+        int r = filch_chan_new(sizeof(type), capacity, &new_);                                         \
+        *ret_chan_ = (name *)new_;                                                                     \
+        return r;                                                                                      \
+    }                                                                                                  \
+    static inline __attribute__((unused)) void name##_free(name *chan_)                                \
+    {                                                                                                  \
+        filch_chan_free((filch_chan *)chan_);                                                          \
+    }                                                                                                  \
+    static inline __attribute__((unused)) FILCH_PARKS int name##_send(name *chan_, type value_)        \
+    {                                                                                                  \
+        return filch_chan_send((filch_chan *)chan_, &value_);                                          \
+    }                                                                                                  \
+    static inline __attribute__((unused)) FILCH_PARKS int name##_recv(name *chan_, type *ret_value_)   \
+    {                                                                                                  \
+        return filch_chan_recv((filch_chan *)chan_, ret_value_);                                       \
+    }                                                                                                  \
+    static inline __attribute__((unused)) int name##_try_send(name *chan_, type value_)                \
+    {                                                                                                  \
+        return filch_chan_try_send((filch_chan *)chan_, &value_);                                      \
+    }                                                                                                  \
+    static inline __attribute__((unused)) int name##_try_recv(name *chan_, type *ret_value_)           \
+    {                                                                                                  \
+        return filch_chan_try_recv((filch_chan *)chan_, ret_value_);                                   \
+    }                                                                                                  \
+    static inline __attribute__((unused)) filch_case name##_case_send(name *chan_, const type *value_) \
+    {                                                                                                  \
+        return filch_case_send((filch_chan *)chan_, value_);                                           \
+    }                                                                                                  \
+    static inline __attribute__((unused)) filch_case name##_case_recv(name *chan_, type *ret_value_)   \
+    {                                                                                                  \
+        return filch_case_recv((filch_chan *)chan_, ret_value_);                                       \
+    }                                                                                                  \
+    static inline __attribute__((unused)) void name##_close(name *chan_)                               \
+    {                                                                                                  \
+        filch_chan_close((filch_chan *)chan_);                                                         \
+    }                                                                                                  \
+    static inline __attribute__((unused)) size_t name##_length(name *chan_)                            \
+    {                                                                                                  \
+        return filch_chan_length((filch_chan *)chan_);                                                 \
+    }                                                                                                  \
     struct name /* so that a semicolon may follow */
 
 #endif

@@ -53,11 +53,18 @@ typedef struct filch_case {
  * Context: task or any thread, parks (not with a default case). */
 FILCH_API FILCH_PARKS int filch_select(filch_case *cases, size_t count);
 
+static inline filch_case filch_case_(unsigned kind)
+{
+    filch_case c;
+    __builtin_memset(&c, 0, sizeof c);
+    c.kind_ = kind;
+    return c;
+}
+
 /** Sends the value at `element`, which is read when it happens. Its result is that of filch_chan_send. */
 static inline filch_case filch_case_send(struct filch_chan *chan, const void *element)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_SEND_;
+    filch_case c = filch_case_(FILCH_CASE_SEND_);
     c.object_ = chan;
     c.value_ = (void *)(uintptr_t)element;
     return c;
@@ -66,8 +73,7 @@ static inline filch_case filch_case_send(struct filch_chan *chan, const void *el
 /** Receives into `ret_element`. Several cases may receive into the same place; its content is undefined when none of them happens. Its result is that of filch_chan_recv. */
 static inline filch_case filch_case_recv(struct filch_chan *chan, void *ret_element)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_RECV_;
+    filch_case c = filch_case_(FILCH_CASE_RECV_);
     c.object_ = chan;
     c.value_ = ret_element;
     return c;
@@ -76,8 +82,7 @@ static inline filch_case filch_case_recv(struct filch_chan *chan, void *ret_elem
 /** The event is set. Its result is 0. */
 static inline filch_case filch_case_event(struct filch_event *event)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_EVENT_;
+    filch_case c = filch_case_(FILCH_CASE_EVENT_);
     c.object_ = event;
     return c;
 }
@@ -85,8 +90,7 @@ static inline filch_case filch_case_event(struct filch_event *event)
 /** Takes a unit of the semaphore. Its result is 0. */
 static inline filch_case filch_case_sem(struct filch_sem *sem)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_SEM_;
+    filch_case c = filch_case_(FILCH_CASE_SEM_);
     c.object_ = sem;
     return c;
 }
@@ -95,8 +99,7 @@ static inline filch_case filch_case_sem(struct filch_sem *sem)
  * included; or -errno of the poll. Each look costs a system call. The descriptor must not be closed meanwhile. */
 static inline filch_case filch_case_fd(int fd, short events)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_FD_;
+    filch_case c = filch_case_(FILCH_CASE_FD_);
     c.fd_ = fd;
     c.events_ = events;
     return c;
@@ -105,8 +108,7 @@ static inline filch_case filch_case_fd(int fd, short events)
 /** The point in time `deadline` (absolute, see filch_after) has come. Its result is 0. */
 static inline filch_case filch_case_until(int64_t deadline)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_UNTIL_;
+    filch_case c = filch_case_(FILCH_CASE_UNTIL_);
     c.when_ = deadline;
     return c;
 }
@@ -115,8 +117,7 @@ static inline filch_case filch_case_until(int64_t deadline)
  * cancel of the scope, also by the failure of a child, ends a select in its block like any other wait. */
 static inline filch_case filch_case_scope(struct filch_scope *scope)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_SCOPE_;
+    filch_case c = filch_case_(FILCH_CASE_SCOPE_);
     c.object_ = scope;
     return c;
 }
@@ -124,9 +125,7 @@ static inline filch_case filch_case_scope(struct filch_scope *scope)
 /** Happens if nothing else can at once. Its result is 0. */
 static inline filch_case filch_case_default(void)
 {
-    filch_case c = {0};
-    c.kind_ = FILCH_CASE_DEFAULT_;
-    return c;
+    return filch_case_(FILCH_CASE_DEFAULT_);
 }
 
 #endif

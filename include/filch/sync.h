@@ -16,7 +16,7 @@ typedef struct filch_event {
 #define FILCH_EVENT_AUTO_ 8u
 #define FILCH_EVENT_AUTO           \
     {                              \
-        .word_ = FILCH_EVENT_AUTO_ \
+        FILCH_EVENT_AUTO_, 0, 0, 0 \
     }
 
 /** Sets `event` and lets go on who waits for it: all, or, of the kind that resets itself, one. What happened before is visible to them. Who was let
@@ -156,5 +156,67 @@ FILCH_API FILCH_PARKS int filch_barrier_wait(filch_barrier *barrier, unsigned pa
 /** Holds `mutex` from here to the end of the enclosing block, whatever way it is left. A declaration. Context: as filch_mutex_lock. */
 #define FILCH_GUARD(mutex) \
     __attribute__((cleanup(filch_guard_leave_), unused)) filch_mutex *FILCH_CONCAT_(filch_guard_, __LINE__) = filch_guard_enter_(mutex)
+
+/** At file scope: a mutex type `name` that carries its data, a value of `type`, which is reached only while the mutex is held. All-zero is unlocked, with an all-zero
+ * value; FILCH_MUTEX_OF_INIT(...) gives another.
+ *
+ *     FILCH_MUTEX_OF(accounts, struct accounts_data)
+ *     static accounts bank;
+ *     {
+ *         FILCH_LOCKED(accounts, a, &bank);    // a is a struct accounts_data *, until the block is left
+ *         a->count++;
+ *     }
+ *
+ * Besides: name_lock returns the pointer, name_try the pointer or NULL, name_unlock takes it, name_wait waits for a condition with it, as filch_cond_wait.
+ *
+ * There is no poison. No task is ever torn out of its block: a cancelled scope makes calls return, and the block is left as by any other return; a panic
+ * ends the process. So a value is left half-changed only where its own code returns in the middle of a change. */
+#define FILCH_MUTEX_OF(name, type)                                                                                  \
+    typedef type name##_value_;                                                                                     \
+    typedef struct name {                                                                                           \
+        filch_mutex mutex_;                                                                                         \
+        name##_value_ value_;                                                                                       \
+    } name;                                                                                                         \
+    static inline __attribute__((unused)) name *name##_of_(const name##_value_ *held_)                              \
+    {                                                                                                               \
+        return (name *)((char *)(uintptr_t)held_ - offsetof(name, value_));                                         \
+    }                                                                                                               \
+    static inline __attribute__((unused)) FILCH_PARKS name##_value_ *name##_lock(name *locked_)                     \
+    {                                                                                                               \
+        filch_mutex_lock(&locked_->mutex_);                                                                         \
+        return &locked_->value_;                                                                                    \
+    }                                                                                                               \
+    static inline __attribute__((unused)) name##_value_ *name##_try(name *locked_)                                  \
+    {                                                                                                               \
+        return filch_mutex_trylock(&locked_->mutex_) ? &locked_->value_ : NULL;                                     \
+    }                                                                                                               \
+    static inline __attribute__((unused)) void name##_unlock(const name##_value_ *held_)                            \
+    {                                                                                                               \
+        filch_mutex_unlock(&name##_of_(held_)->mutex_);                                                             \
+    }                                                                                                               \
+    static inline __attribute__((unused)) FILCH_PARKS int name##_wait(const name##_value_ *held_, filch_cond *cond) \
+    {                                                                                                               \
+        return filch_cond_wait(cond, &name##_of_(held_)->mutex_);                                                   \
+    }                                                                                                               \
+    static inline __attribute__((unused)) void name##_leave_(name##_value_ *const *held_)                           \
+    {                                                                                                               \
+        if (*held_)                                                                                                 \
+            name##_unlock(*held_);                                                                                  \
+    }                                                                                                               \
+    struct name /* so that a semicolon may follow */
+
+#define FILCH_MUTEX_OF_INIT(...)     \
+    {                                \
+        {0, 0, 0, 0, 0}, __VA_ARGS__ \
+    }
+
+/** Declares `variable`, a pointer to what `mutex`, a FILCH_MUTEX_OF type `name`, carries, and holds the mutex to the end of the enclosing block, whatever way it is
+ * left. Context: as filch_mutex_lock. */
+#define FILCH_LOCKED(name, variable, mutex) \
+    __attribute__((cleanup(name##_leave_), unused)) name##_value_ *const variable = name##_lock(mutex)
+
+/** The same if it is free; else `variable` is NULL. Context: as filch_mutex_trylock. */
+#define FILCH_TRY_LOCKED(name, variable, mutex) \
+    __attribute__((cleanup(name##_leave_), unused)) name##_value_ *const variable = name##_try(mutex)
 
 #endif

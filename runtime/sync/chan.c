@@ -63,6 +63,8 @@ void filch_chan_free(filch_chan *chan)
 {
     if (!chan)
         return;
+    if (fl_waitq_first(&chan->senders) || fl_waitq_first(&chan->receivers))
+        fl_misuse("filch_chan_free: somebody waits at this channel", "channel", chan, NULL);
     free(chan->ring);
     free(chan);
 }

@@ -14,7 +14,6 @@
  * Memory ordering
  *   [hold]  giving back releases, taking acquires, also through a hand-over (the wake word orders that).
  *   [lock]  LOCKED: acquiring swap, releasing store. */
-#include "base/panic.h"
 #include "sync/wait.h"
 
 #include <filch/sync.h>
@@ -77,8 +76,8 @@ static bool take(filch_mutex *mutex, uint32_t clear)
 
 static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
 {
-    fl_panic_if(load_relaxed(owner_of(mutex)) == self,
-                "filch_mutex_lock: the caller holds this mutex already"); /* hint: only the caller writes its own name */
+    if (load_relaxed(owner_of(mutex)) == self) /* hint: only the caller writes its own name */
+        fl_misuse("filch_mutex_lock: the caller holds this mutex already", "mutex", mutex, self);
     for (unsigned i = 0; i < SPINS; i++) {
         if (take(mutex, 0))
             return;
@@ -163,8 +162,10 @@ static FL_NOINLINE void unlock_slow(filch_mutex *mutex)
 void filch_mutex_unlock(filch_mutex *mutex)
 {
     const void *self = fl_caller();
-    fl_panic_if(load_relaxed(owner_of(mutex)) != self, "filch_mutex_unlock: the caller does not hold this mutex"); /* own: the holder */
-    store_relaxed(owner_of(mutex), NULL);                                                                          /* own: the holder */
+    const void *owner = load_relaxed(owner_of(mutex)); /* own: the holder */
+    if (unlikely(owner != self))
+        fl_misuse("filch_mutex_unlock: the caller does not hold this mutex", "mutex", mutex, owner);
+    store_relaxed(owner_of(mutex), NULL); /* own: the holder */
     uint32_t word = HELD;
     if (unlikely(!cas_release(word_of(mutex), &word, 0))) /* [hold] pairs with filch_mutex_lock */
         unlock_slow(mutex);

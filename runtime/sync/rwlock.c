@@ -6,7 +6,6 @@
  *   1. readers_ > 0 and writer_ exclude each other.
  *   2. With neither, the queue is empty. The first in the queue is a writer, or there is a writer.
  * The waits cannot be cancelled, so a waiter that is taken out is always woken. */
-#include "base/panic.h"
 #include "sync/waitq.h"
 
 #include <filch/sync.h>
@@ -56,7 +55,8 @@ static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
     if (!got && !own)
         fl_waitq_append(FL_WAITQ(rwlock), &w);
     fl_lock_give(lock_of(rwlock));
-    fl_panic_if(!got && own, "filch_rwlock: the caller writes under this lock already");
+    if (!got && own)
+        fl_misuse("filch_rwlock: the caller writes under this lock already", "rwlock", rwlock, self);
     if (got)
         fl_wait_end(task);
     else
@@ -111,6 +111,7 @@ void filch_rwlock_unlock(filch_rwlock *rwlock)
 {
     const void *self = fl_caller();
     fl_lock_take(lock_of(rwlock));
+    const void *writer = rwlock->writer_;
     bool held = rwlock->writer_ ? rwlock->writer_ == self : rwlock->readers_ > 0;
     struct fl_waiter *woken = NULL;
     if (held) {
@@ -122,6 +123,7 @@ void filch_rwlock_unlock(filch_rwlock *rwlock)
             woken = pass_on(rwlock);
     }
     fl_lock_give(lock_of(rwlock));
-    fl_panic_if(!held, "filch_rwlock_unlock: the caller does not hold this lock");
+    if (!held)
+        fl_misuse("filch_rwlock_unlock: the caller does not hold this lock", "rwlock", rwlock, writer);
     fl_waitq_wake_all(woken);
 }

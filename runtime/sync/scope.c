@@ -245,15 +245,15 @@ static void unlink_scope(struct filch_scope *scope)
 static FL_NOINLINE void enlist_slow(struct fl_task *task)
 {
     if (!(task->flags & FL_TASK_LINKED)) {
-        struct filch_scope *scope = task->scope;
-        prepare(scope);
-        fl_lock_take(lock_of(scope));
+        struct filch_scope *outer = task->scope;
+        prepare(outer);
+        fl_lock_take(lock_of(outer));
         task->flags |= FL_TASK_LINKED;
-        fl_list_append(node(&scope->tasks_), &task->link);
-        fl_lock_give(lock_of(scope));
+        fl_list_append(node(&outer->tasks_), &task->link);
+        fl_lock_give(lock_of(outer));
     }
-    for (struct filch_scope *scope = task->head.inner_; !(load_acquire(state_of(scope)) & (LINKED | SHIELD));
-         scope = scope->parent_) /* [link] */
+    struct filch_scope *scope = task->head.inner_;
+    for (; !(load_acquire(state_of(scope)) & (LINKED | SHIELD)); scope = scope->parent_) /* [link] */
         link_scope(scope);
 }
 
@@ -608,7 +608,8 @@ static bool run_child(struct fl_worker *w, struct filch_scope *scope)
 int filch_join_slow_(filch_scope *scope)
 {
     struct fl_worker *w = fl_self();
-    fl_panic_if(w->hot.current_ != scope->owner_, "filch_join by a task that did not open the scope");
+    if (w->hot.current_ != scope->owner_)
+        fl_misuse("filch_join by a task that did not open the scope", "scope", scope, owner_of(scope));
     if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
@@ -636,7 +637,8 @@ static struct fl_join_selector *selector_of(filch_case *c)
 static bool has_ended(filch_case *c)
 {
     struct filch_scope *scope = c->object_;
-    fl_panic_if(scope->owner_ != fl_self()->hot.current_, "filch_case_scope of a scope that the caller did not open");
+    if (scope->owner_ != fl_self()->hot.current_)
+        fl_misuse("filch_case_scope of a scope that the caller did not open", "scope", scope, owner_of(scope));
     c->result = 0;
     return fl_join_missing(scope) == 0;
 }

@@ -47,6 +47,9 @@ void fl_timer_start(struct fl_task *task, struct fl_timer *timer, int64_t when);
 /** As filch_event_wait, but cannot fail and cannot be cancelled. */
 void fl_event_wait_surely(filch_event *event);
 
+/** Ends the process: `what` was done to an object. The line names it, the caller, and the holder if it isn't NULL. */
+FL_NORETURN FL_COLD void fl_misuse(const char *what, const char *kind, const void *object, const void *holder);
+
 /** Parked in filch_join on a scope. */
 extern const struct fl_why fl_why_join;
 

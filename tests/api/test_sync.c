@@ -369,3 +369,74 @@ Test(sync, unlocking_what_a_task_holds_panics_on_a_plain_thread, .signal = SIGAB
     must(filch_run(&(filch_config){.workers = 1}, lock_abused, NULL) == 0);
     filch_mutex_unlock(&abused);
 }
+
+/* ---- a mutex that carries its data ---- */
+
+struct pair {
+    long left, right;
+    int waiters;
+};
+
+FILCH_MUTEX_OF(locked_pair, struct pair);
+
+static locked_pair shared = FILCH_MUTEX_OF_INIT({.left = 5, .right = 5});
+static filch_cond shared_changed;
+
+static int change_guarded(void *arg)
+{
+    for (int i = 0; i < 500; i++) {
+        if (i % 10 == 0) {
+            FILCH_TRY_LOCKED(locked_pair, p, &shared);
+            must(!p || p->left == p->right);
+            continue; /* whatever way the block is left */
+        }
+        FILCH_LOCKED(locked_pair, p, &shared);
+        p->left++;
+        if (arg && i % 100 == 1)
+            filch_yield();
+        p->right++;
+    }
+    struct pair *p = locked_pair_lock(&shared);
+    must(p->left == p->right);
+    p->waiters--;
+    locked_pair_unlock(p);
+    filch_cond_broadcast(&shared_changed);
+    return 0;
+}
+
+static void *thread_changes_guarded(void *arg)
+{
+    change_guarded(arg);
+    return NULL;
+}
+
+static int guarded_by_all(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 8; i++)
+        must(filch_spawn(&s, change_guarded, "task") == 0);
+    {
+        FILCH_LOCKED(locked_pair, p, &shared);
+        while (p->waiters > 0)
+            must(locked_pair_wait(p, &shared_changed) == 0);
+    }
+    return filch_join(&s);
+}
+
+Test(sync, what_a_mutex_carries_is_reached_by_one_at_a_time)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct pair *p = locked_pair_try(&shared);
+        must(p && !locked_pair_try(&shared));
+        *p = (struct pair){.left = 5, .right = 5, .waiters = 9};
+        locked_pair_unlock(p);
+        pthread_t thread = thread_start(thread_changes_guarded, NULL);
+        must(filch_run(config, guarded_by_all, NULL) == 0);
+        thread_join(thread);
+        p = locked_pair_lock(&shared);
+        must(p->left == 5 + 9 * 450 && p->right == p->left);
+        locked_pair_unlock(p);
+    }
+}

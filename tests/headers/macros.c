@@ -6,8 +6,17 @@ static filch_mutex mutex;
 
 static filch_event automatic = FILCH_EVENT_AUTO;
 
+FILCH_MUTEX_OF(counter, int);
+FILCH_CHAN_OF(numbers, int);
+
+static counter counted = FILCH_MUTEX_OF_INIT(3);
+
 static int child(void *arg)
 {
+    FILCH_LOCKED(counter, count, &counted);
+    FILCH_TRY_LOCKED(counter, none, &counted);
+    *count += none ? 1 : 2;
+
     FILCH_GUARD(&mutex);
     *(int *)arg += 1;
     filch_event_set(&automatic);
