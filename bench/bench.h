@@ -71,7 +71,7 @@ struct bench_param {
         .key = key_, .help = help_, .kind = BENCH_FLAG, .at.flag = &(variable) \
     }
 
-#define BENCH_FORMS 4
+#define BENCH_FORMS 5
 #define BENCH_PARAMS 12
 
 struct bench {
@@ -112,8 +112,8 @@ bool bench_given(const char *key);
 __attribute__((format(printf, 1, 2))) void bench_say(const char *format, ...);
 
 extern const struct bench bench_fork, bench_flat, bench_batch, bench_skynet, bench_uts, bench_queens, bench_sort_integers, bench_matmul;
-extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select, bench_park, bench_timers, bench_mutex, bench_idle,
-    bench_tree;
+extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select, bench_park, bench_cancel, bench_timers, bench_server;
+extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree;
 
 int bench_tour(int argc, char **argv);
 

@@ -4,14 +4,17 @@
  * A task with a range of numbers spawns ten tasks with a tenth of it each and adds up what they return; a task with one number returns
  * it. With --levels 6 that is 1,000,000 leaves and 1,111,111 tasks, and the sum is 499,999,500,000. Definition:
  * github.com/atemerev/skynet, "The million tasks benchmark", where results go through channels; here they go through the parent's frame
- * and the join. The figure is the wall time of the whole tree.
+ * and the join, unless the form is `chan`. The figure is the wall time of the whole tree.
  *
- * Forms: `scope`; `frame` with ten in-frame forks, met in reverse order; `serial`. The runtime is started once for all runs. */
+ * Forms: `scope`; `frame` with ten in-frame forks, met in reverse order; `chan` as defined: every inner node has a rendezvous channel, through which
+ * its children send what they came to, and nothing comes back through the frame; `serial`. The runtime is started once for all runs. */
 #include "bench.h"
 
 #define CHILDREN 10
 
 static int64_t levels = 6;
+
+FILCH_CHAN_OF(numbers, int64_t);
 
 struct range {
     int64_t first, length, sum;
@@ -70,6 +73,66 @@ static int sum_frame(void *arg)
     return 0;
 }
 
+struct node {
+    struct range range;
+    numbers *up;
+};
+
+static int sum_chan(void *arg);
+
+/* Spawns `count` nodes, receives what each has to say, and sees them end: then nobody uses the channel any more. */
+static int receive_all(struct node *nodes, numbers *down, int count, int64_t *ret_sum)
+{
+    int64_t sum = 0, number = 0;
+    int r = 0;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < count; i++) {
+        nodes[i].up = down;
+        r = filch_spawn(&s, sum_chan, &nodes[i]);
+        if (r < 0)
+            return r;
+    }
+    for (int i = 0; i < count; i++) {
+        r = numbers_recv(down, &number);
+        if (r < 0)
+            return r;
+        sum += number;
+    }
+    *ret_sum = sum;
+    return filch_join(&s);
+}
+
+static int sum_nodes(struct node *nodes, int count, int64_t *ret_sum)
+{
+    numbers *down;
+    int r = numbers_new(0, &down);
+    if (r < 0)
+        return r;
+    r = receive_all(nodes, down, count, ret_sum);
+    numbers_free(down);
+    return r;
+}
+
+static int sum_chan(void *arg)
+{
+    struct node *node = arg, nodes[CHILDREN];
+    int64_t sum = node->range.first;
+    int r = 0;
+    if (node->range.length > 1) {
+        for (int i = 0; i < CHILDREN; i++)
+            set_part(&nodes[i].range, &node->range, node->range.length / CHILDREN, i);
+        r = sum_nodes(nodes, CHILDREN, &sum);
+    }
+    return r < 0 ? r : numbers_send(node->up, sum);
+}
+
+static int sum_chan_root(void *arg)
+{
+    struct range *range = arg;
+    struct node root = {.range = *range};
+    return sum_nodes(&root, 1, &range->sum);
+}
+
 static int sum_serial(void *arg)
 {
     struct range *range = arg;
@@ -105,6 +168,11 @@ static int frame(struct bench_run *run)
     return skynet(run, sum_frame);
 }
 
+static int chan(struct bench_run *run)
+{
+    return skynet(run, sum_chan_root);
+}
+
 static int serial(struct bench_run *run)
 {
     return skynet(run, sum_serial);
@@ -112,8 +180,8 @@ static int serial(struct bench_run *run)
 
 const struct bench bench_skynet = {
     .name = "skynet",
-    .what = "a tree of ten children a node, sums by join",
+    .what = "a tree of ten children a node, sums by join or by channel",
     .unit = "ms",
-    .forms = {{"scope", scope, BENCH_TASK}, {"frame", frame, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
+    .forms = {{"scope", scope, BENCH_TASK}, {"frame", frame, BENCH_TASK}, {"chan", chan, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
     .params = {BENCH_INT("levels", levels, 0, 9, "10^levels leaves")},
 };

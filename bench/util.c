@@ -2,6 +2,7 @@
 /* See util.h. The files of /proc are read with plain system calls: they never block for long. */
 #include "util.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,4 +89,54 @@ int64_t bench_maps(void)
             lines += text[i] == '\n';
     close(fd);
     return lines;
+}
+
+struct bench_thread {
+    pthread_t id;
+    int (*fn)(void *arg);
+    void *arg;
+    int result;
+};
+
+static void *run_thread(void *arg)
+{
+    struct bench_thread *thread = arg;
+    thread->result = thread->fn(thread->arg);
+    return NULL;
+}
+
+int bench_threads_start(struct bench_threads *threads, int64_t count, int (*fn)(void *arg), void *args, size_t size)
+{
+    pthread_attr_t small;
+    *threads = (struct bench_threads){.all = calloc((size_t)count, sizeof *threads->all)};
+    int error = threads->all ? pthread_attr_init(&small) : ENOMEM;
+    if (error)
+        return -error;
+    pthread_attr_setstacksize(&small, 65536);
+    while (error == 0 && threads->count < count) {
+        struct bench_thread *thread = &threads->all[threads->count];
+        *thread = (struct bench_thread){.fn = fn, .arg = (char *)args + (size_t)threads->count * size};
+        error = pthread_create(&thread->id, &small, run_thread, thread);
+        threads->count += error == 0;
+    }
+    pthread_attr_destroy(&small);
+    return -error;
+}
+
+int bench_threads_join(struct bench_threads *threads)
+{
+    int r = 0;
+    for (int64_t i = 0; i < threads->count; i++) {
+        pthread_join(threads->all[i].id, NULL);
+        r = r < 0 ? r : threads->all[i].result;
+    }
+    free(threads->all);
+    return r;
+}
+
+int bench_threads(int64_t count, int (*fn)(void *arg), void *args, size_t size)
+{
+    struct bench_threads threads;
+    int r = bench_threads_start(&threads, count, fn, args, size), failure = bench_threads_join(&threads);
+    return r < 0 ? r : failure;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Small things that several workloads need: random numbers, order statistics, and what the kernel knows about this process. */
+/* Small things that several workloads need: random numbers, order statistics, what the kernel knows about this process, and plain threads to compare with. */
 #ifndef FILCH_BENCH_UTIL_H
 #define FILCH_BENCH_UTIL_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +40,21 @@ uint64_t bench_peak(void);
 
 /** How many mappings this process has. */
 int64_t bench_maps(void);
+
+/** Plain threads that run at once. */
+struct bench_threads {
+    struct bench_thread *all;
+    int64_t count;
+};
+
+/** Starts `count` threads with stacks of 64 KiB, the i-th with `fn(args + i * size)`.
+ * @return 0, or -errno when one could not be started: those before it run, and bench_threads_join waits for them in any case */
+int bench_threads_start(struct bench_threads *threads, int64_t count, int (*fn)(void *arg), void *args, size_t size);
+
+/** Waits until all have returned. @return the first failure of one, or 0 */
+int bench_threads_join(struct bench_threads *threads);
+
+/** Both. */
+int bench_threads(int64_t count, int (*fn)(void *arg), void *args, size_t size);
 
 #endif
