@@ -35,7 +35,7 @@ typedef struct filch_scope {
     int32_t cancelled_;
     uint32_t lock_;
     uint32_t pins_;
-    void *selector_;
+    void *selector_, *canceller_;
     struct filch_link_ tasks_, scopes_, sibling_;
     struct {
         struct filch_link_ link_;

@@ -9,7 +9,7 @@
  *
  * The tree. A task that parks for the first time enters the list of the scope it is a child of; the scopes between its innermost one and the first
  * that is linked already enter the list of their parent. So a task that never parks is in no list, and a cancel, which only has to reach parked
- * calls, finds every one of them: going down, it marks each scope, and claims the wait of each task in it and of each scope's
+ * calls, finds every one of them: it marks each scope, and then claims the wait of each task in it and of each scope's
  * owner. What parks later sees the mark.
  *
  * Invariants
@@ -49,6 +49,7 @@
 #define SHADED 64u  /* the owner is in a shield further in; under the lock */
 
 #define SPAWN_BOUND 1024
+#define WAKE_PART 32 /* tasks that a cancel wakes before it lets others at the list */
 
 _Static_assert(sizeof(((struct filch_scope *)0)->timer_) == sizeof(struct fl_timer), "the public header leaves room for a timer");
 _Static_assert(sizeof(struct fl_list) == sizeof(struct filch_link_), "the public header leaves room for list nodes");
@@ -61,6 +62,11 @@ static _Atomic(uint32_t) *state_of(struct filch_scope *scope)
 static _Atomic(int32_t) *cancelled_of(struct filch_scope *scope)
 {
     return fl_atomic(int32_t, &scope->cancelled_);
+}
+
+static _Atomic(void *) *canceller_of(struct filch_scope *scope)
+{
+    return fl_atomic(void *, &scope->canceller_);
 }
 
 static struct fl_lock *lock_of(struct filch_scope *scope)
@@ -106,7 +112,8 @@ static FL_COLD void prepare_slow(struct filch_scope *scope)
     }
     scope->lock_ = 0;
     scope->pins_ = 0;
-    store_relaxed(cancelled_of(scope), 0); /* init: published by READY */
+    store_relaxed(cancelled_of(scope), 0);    /* init: published by READY */
+    store_relaxed(canceller_of(scope), NULL); /* init: published by READY */
     fl_list_init(node(&scope->tasks_));
     fl_list_init(node(&scope->scopes_));
     fl_list_init(node(&scope->sibling_));
@@ -137,21 +144,25 @@ static void wake_cancelled(struct fl_task *task, int code)
         task->runtime->hooks->cancel_operation(task, waits);
 }
 
-/* Marks `scope`; @return false: it was cancelled before. */
-static bool mark(struct filch_scope *scope, int code)
+/* Marks `scope` on behalf of the cancel of `top`. @return false: it was cancelled before, and has a canceller of its own */
+static bool mark(struct filch_scope *scope, struct filch_scope *top, int code)
 {
     prepare(scope);
     fl_lock_take(lock_of(scope));
     bool first = load_relaxed(cancelled_of(scope)) == 0; /* own: the lock */
-    if (first)
+    if (first) {
+        store_relaxed(canceller_of(scope), top);  /* own: its canceller */
         store_relaxed(cancelled_of(scope), code); /* [cancel] pairs with fl_wait_begin */
+    }
     fl_lock_give(lock_of(scope));
     return first;
 }
 
-/* The first inner scope that is not cancelled yet, pinned; or NULL. What has been looked at goes to the end of the list, so that the next
- * call begins with what has not. */
-static struct filch_scope *pin_next(struct filch_scope *scope)
+enum pass { MARK, WAKE };
+
+/* The first inner scope that this pass of the cancel of `top` has not been to, pinned; or NULL. What has been looked at goes to the end of the list, so that the
+ * next call begins with what has not. */
+static struct filch_scope *pin_next(struct filch_scope *scope, struct filch_scope *top, enum pass pass)
 {
     struct filch_scope *found = NULL;
     struct fl_list *head = node(&scope->scopes_), *first = NULL;
@@ -162,8 +173,9 @@ static struct filch_scope *pin_next(struct filch_scope *scope)
         fl_list_remove(at);
         fl_list_append(head, at);
         first = first ? first : at;
-        if (load_acquire(cancelled_of(inner)) == 0) { /* [cancel] a marked one has a canceller of its own */
-            add_relaxed(pins_of(inner), 1);           /* own: the parent's lock keeps it from leaving until it is pinned */
+        if (pass == MARK ? load_relaxed(cancelled_of(inner)) == 0      /* hint: marking decides */
+                         : load_relaxed(canceller_of(inner)) == top) { /* own: its canceller */
+            add_relaxed(pins_of(inner), 1);                            /* own: the parent's lock keeps it from leaving until it is pinned */
             found = inner;
         }
     }
@@ -171,43 +183,71 @@ static struct filch_scope *pin_next(struct filch_scope *scope)
     return found;
 }
 
-static void wake_all(struct filch_scope *scope, int code)
+/* In parts, so that tasks which end meanwhile need not wait for a million others to be woken. What has been looked at goes behind `end`. */
+static void wake_all(struct filch_scope *scope)
 {
+    struct fl_list end, *tasks = node(&scope->tasks_);
+    int code = load_relaxed(cancelled_of(scope)); /* own: its canceller */
     fl_lock_take(lock_of(scope));
-    for (struct fl_list *l = node(&scope->tasks_)->next; l != node(&scope->tasks_); l = l->next) {
-        struct fl_task *task = fl_container_of(l, struct fl_task, link);
+    fl_list_append(tasks, &end);
+    for (unsigned n = 1; tasks->next != &end; n++) {
+        struct fl_list *at = tasks->next;
+        struct fl_task *task = fl_container_of(at, struct fl_task, link);
+        fl_list_remove(at);
+        fl_list_append(tasks, at);
+        __builtin_prefetch(fl_container_of(tasks->next, struct fl_task, link)); /* a million tasks are not in the cache */
         if (!task->shaded)
             wake_cancelled(task, code);
+        if (n % WAKE_PART == 0) {
+            fl_lock_give(lock_of(scope));
+            fl_relax();
+            fl_lock_take(lock_of(scope));
+        }
     }
+    fl_list_remove(&end);
     if (!(load_relaxed(state_of(scope)) & SHADED)) /* own: the lock */
         wake_cancelled(owner_of(scope), code);
     fl_lock_give(lock_of(scope));
 }
 
-/* Down the tree without recursion: scopes nest as deep as tasks do. `from` stays pinned while its inner scopes are dealt with; on the way
+/* Down the tree without recursion: scopes nest as deep as tasks do. `at` stays pinned while its inner scopes are dealt with; on the way
  * up parent_ leads back. */
+static void walk(struct filch_scope *top, int code, enum pass pass)
+{
+    struct filch_scope *at = top;
+    for (;;) {
+        struct filch_scope *inner = pin_next(at, top, pass);
+        if (inner) {
+            if (pass == WAKE || mark(inner, top, code))
+                at = inner;
+            else
+                sub_release(pins_of(inner), 1); /* [pin] pairs with filch_scope_leave_slow_ */
+            if (pass == WAKE)
+                store_relaxed(canceller_of(inner), NULL); /* own: its canceller */
+            continue;
+        }
+        if (pass == WAKE)
+            wake_all(at);
+        if (at == top)
+            return;
+        struct filch_scope *up = at->parent_;
+        sub_release(pins_of(at), 1); /* [pin] pairs with filch_scope_leave_slow_ */
+        at = up;
+    }
+}
+
+/* All are marked before anybody is woken: so one heavy barrier does for the whole tree, and who is woken finds every scope around it marked. What enters the tree
+ * meanwhile is told by link_scope; what leaves it need not be. */
 void fl_scope_cancel(struct filch_scope *top, int code)
 {
     prepare(top);
     add_relaxed(pins_of(top), 1); /* own: the owner has not left it yet, and won't before it is told or a child ends */
-    struct filch_scope *at = mark(top, code) ? top : NULL;
-    if (!at)
-        sub_release(pins_of(top), 1); /* [pin] pairs with filch_scope_leave_slow_ */
-    while (at) {
-        struct filch_scope *inner = pin_next(at);
-        if (inner) {
-            if (mark(inner, code))
-                at = inner;
-            else
-                sub_release(pins_of(inner), 1); /* [pin] pairs with filch_scope_leave_slow_ */
-            continue;
-        }
+    if (mark(top, top, code)) {
+        walk(top, code, MARK);
         fl_barrier_heavy(); /* [cancel] pairs with fl_wait_begin */
-        wake_all(at, code); /* on the way up: who is woken finds every scope around it marked */
-        struct filch_scope *up = at == top ? NULL : at->parent_;
-        sub_release(pins_of(at), 1); /* [pin] pairs with filch_scope_leave_slow_ */
-        at = up;
+        walk(top, code, WAKE);
     }
+    sub_release(pins_of(top), 1); /* [pin] pairs with filch_scope_leave_slow_ */
 }
 
 void filch_cancel(filch_scope *scope)
