@@ -17,8 +17,9 @@
  *
  * Memory ordering: sched/wake.h, and the queues a task is made ready in.
  *
- * Which task next: unstarted ones of the own deque come first (they are the newest, and in the cache), every so many dispatches
- * whatever is ready or injected. A yield therefore starts unstarted tasks before it goes round those that yielded. */
+ * Which task next: after a task that has woken another, a ready one, because what was handed over is in the cache and whoever waits for it keeps a stack; else
+ * unstarted ones of the own deque come first (they are the newest); every so many dispatches whatever is ready, injected, or, if tasks keep waking each other,
+ * unstarted. A yield therefore starts unstarted tasks before it goes round those that yielded. */
 #include "sched/park.h"
 
 #include "base/panic.h"
@@ -129,8 +130,11 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    if (!to && fl_deque_size_hint(&w->hot.deque_) == 0)
+    if (!to && w->woke)
+        to = fl_ready_pop_newest(&w->ready);
+    else if (!to && fl_deque_size_hint(&w->hot.deque_) == 0)
         to = fl_ready_pop(&w->ready);
+    w->woke = false;
     struct fl_stack *fresh = NULL;
     if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))
         return false;
@@ -251,7 +255,7 @@ void filch_yield(void)
         yield_slow(w);
         return;
     }
-    struct fl_task *first = fl_ready_pop_fast(&w->ready), *task = fl_worker_task(w);
+    struct fl_task *first = fl_ready_pop_fast(&w->ready, false), *task = fl_worker_task(w);
     if (unlikely(!first)) {
         yield_slow(w);
         return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ready queue: first in, first out, of tasks that parked and may go on. One a worker; the owner's side costs no locked instruction.
+/* The ready queue: first in, first out, of tasks that parked and may go on. One a worker; the owner's side costs no locked instruction. Its owner may also take the
+ * newest, which is for it to use with measure (sched/park.c).
  *
  * The owner pushes and pops; thieves take half. Mutual exclusion is biased towards the owner: it announces itself with a plain store,
  * looks whether a thief wants in, and is inside. A thief says that it wants in, runs the heavy barrier, takes the real lock, and waits
@@ -22,7 +23,7 @@
  * lets a burst starve what came first); a plain lock (two locked instructions a yield); batches that the owner takes out for
  * itself (stranded when it stalls).
  *
- * Who may call: push, pop and fini the owner; take_half and size_hint anybody. */
+ * Who may call: push, the pops and fini the owner; take_half and size_hint anybody. */
 #ifndef FL_SCHED_READY_H
 #define FL_SCHED_READY_H
 
@@ -111,14 +112,18 @@ FL_INLINE bool fl_ready_push_fast(struct fl_ready *q, struct fl_task *task)
     return ok;
 }
 
-FL_INLINE struct fl_task *fl_ready_pop_fast(struct fl_ready *q)
+FL_INLINE struct fl_task *fl_ready_pop_fast(struct fl_ready *q, bool newest)
 {
     struct fl_task *task = NULL;
     store_relaxed(&q->inside, 1);                        /* [bias] pairs with fl_ready_take_half */
     bool light = fl_barrier_try_light();                 /* [bias] orders the store before the load */
     if (light && likely(load_acquire(&q->wants) == 0)) { /* [calm] [bias] pairs with fl_ready_take_half */
         uint64_t head = load_relaxed(&q->head);          /* own: inside */
-        if (head != load_relaxed(&q->tail)) {            /* own: inside */
+        uint64_t tail = load_relaxed(&q->tail);          /* own: inside */
+        if (head != tail && newest) {
+            task = q->slots[--tail & q->mask];
+            store_relaxed(&q->tail, tail); /* own: inside; [leave] publishes it */
+        } else if (head != tail) {
             task = q->slots[head & q->mask];
             store_relaxed(&q->head, head + 1); /* own: inside; [leave] publishes it */
         }
@@ -164,7 +169,16 @@ FL_INLINE struct fl_task *fl_ready_pop(struct fl_ready *q)
 {
     if (fl_ready_size_hint(q) == 0)
         return NULL;
-    struct fl_task *task = fl_ready_pop_fast(q);
+    struct fl_task *task = fl_ready_pop_fast(q, false);
+    return likely(task != NULL) ? task : fl_ready_pop_slow(q);
+}
+
+/** Takes the newest task, or, while a thief is about, the oldest; or NULL. */
+FL_INLINE struct fl_task *fl_ready_pop_newest(struct fl_ready *q)
+{
+    if (fl_ready_size_hint(q) == 0)
+        return NULL;
+    struct fl_task *task = fl_ready_pop_fast(q, true);
     return likely(task != NULL) ? task : fl_ready_pop_slow(q);
 }
 

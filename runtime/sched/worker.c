@@ -91,7 +91,8 @@ void fl_make_ready(struct fl_task *task)
             __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
         if (unlikely(!fl_ready_push(&w->ready, task)))
             fl_inject_push(&runtime->inject, task);
-        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < FEW)
+        w->woke = w->hot.current_ != NULL;
+        if (!w->woke && fl_ready_size_hint(&w->ready) < FEW)
             return; /* the loop will run it itself, next */
         fl_notify(runtime);
         return;
@@ -284,6 +285,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     w->deque_turn = !w->deque_turn && fl_deque_size_hint(&w->hot.deque_) != 0;
     if (w->deque_turn) {
         w->turns = 0;
+        w->woke = false;
         if (ready != 0)
             fl_notify(w->runtime); /* others may have time for them */
         return NULL;

@@ -61,6 +61,7 @@ struct fl_worker {
     /* the line of the loop: owner only */
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
     uint32_t turns;                                /**< so many ready tasks go before the deque */
+    bool woke;                                     /**< the task that runs has woken another: when it parks a ready one goes first */
     int64_t ended;                                 /**< ... so many, which it has not been told of yet */
     struct fl_task *yielded;                       /**< to append to the ready queue after the switch */
     int *err;                                      /**< where the carrier's errno is */

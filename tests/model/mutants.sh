@@ -88,6 +88,8 @@ notices ready 1 'rc11 imm' 'the owner goes in while thieves are at the door' "$r
     '/fl_ready_pop_fast(struct/,/^}/s/ == 0)/ < 9)/'
 notices ready 1 'rc11 imm' 'the lock is given back relaxed' "$twice|$order" $l \
     '/fl_lock_give(struct/,/^}/s/store_release/store_relaxed/'
+notices ready 6 'rc11 imm' 'the newest stays in the queue' "$twice" $r \
+    's/q->slots\[--tail & q->mask\]/q->slots[(tail - 1) \& q->mask]/'
 notices ready 3 'rc11 imm' 'growth keeps the old mask' "$order" $r \
     's/q->mask = 2 \* capacity - 1;//'
 

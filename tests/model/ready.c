@@ -7,7 +7,8 @@
  *   2  two thieves and a pop
  *   3  growth under a thief
  *   4  what a thief emptied is filled again
- *   5  a pop first, so that the thief meets an owner that was inside before */
+ *   5  a pop first, so that the thief meets an owner that was inside before
+ *   6  the owner takes the newest, and fills its slot again, under a thief */
 #include "model.h"
 
 #include "sched/ready.h"
@@ -42,6 +43,13 @@ static int pop(int last)
 {
     struct fl_task *task = fl_ready_pop(&queue);
     return task ? check(task, last) : last;
+}
+
+static void pop_newest(void)
+{
+    struct fl_task *task = fl_ready_pop_newest(&queue);
+    if (task)
+        check(task, 0);
 }
 
 static int rob(unsigned max, int last)
@@ -119,6 +127,14 @@ int main(void)
     last = pop(last);
     join(a);
     all_taken(2, last);
+#elif SCENARIO == 6
+    push(0);
+    push(1);
+    pthread_t a = start(one_round, NULL);
+    pop_newest();
+    push(2);
+    join(a);
+    all_taken(3, last);
 #endif
     return 0;
 }

@@ -126,7 +126,7 @@ notices() { # HARNESS SCENARIO MODELS WHAT ERROR HEADER SED...
 
 checks() {
     holds deque 17
-    holds ready 5
+    holds ready 6
     holds idle 17
     holds wake 7
     holds join 7

@@ -89,18 +89,31 @@ Test(ready, a_thief_gives_up_on_an_owner_that_stays_inside)
     cr_assert(fl_ready_take_half(&queue, got, 1) == 1 && got[0] == task(1));
 }
 
+Test(ready, the_owner_may_take_the_newest)
+{
+    fl_barrier_init();
+    cr_assert(!fl_ready_pop_newest(&queue));
+    for (int i = 1; i <= 4; i++)
+        cr_assert(fl_ready_push(&queue, task(i)));
+    if (!load_relaxed(&fl_barrier_asymmetric)) /* hint: one thread */
+        return;
+    cr_assert(fl_ready_pop_newest(&queue) == task(4) && fl_ready_pop(&queue) == task(1));
+    cr_assert(fl_ready_push(&queue, task(5)) && fl_ready_pop_newest(&queue) == task(5) && fl_ready_pop_newest(&queue) == task(3));
+    cr_assert(fl_ready_pop(&queue) == task(2) && !fl_ready_pop_newest(&queue));
+}
+
 Test(ready, while_a_thief_wants_in_the_owner_takes_the_lock)
 {
     fl_barrier_init();
     add_seq_cst(&queue.wants, 1); /* own: one thread */
     cr_assert(!fl_ready_push_fast(&queue, task(1)));
     cr_assert(fl_ready_push(&queue, task(1)));
-    cr_assert(!fl_ready_pop_fast(&queue));
+    cr_assert(!fl_ready_pop_fast(&queue, false));
     cr_assert(fl_ready_pop(&queue) == task(1));
     sub_release(&queue.wants, 1);             /* own: one thread */
     if (load_relaxed(&fl_barrier_asymmetric)) /* hint: one thread */
-        cr_assert(fl_ready_push_fast(&queue, task(2)) && fl_ready_pop_fast(&queue) == task(2) && !fl_ready_pop_fast(&queue));
+        cr_assert(fl_ready_push_fast(&queue, task(2)) && fl_ready_pop_fast(&queue, false) == task(2) && !fl_ready_pop_fast(&queue, false));
     fl_barrier_force_symmetric(); /* then it always takes it */
     cr_assert(!fl_ready_push_fast(&queue, task(3)) && fl_ready_push(&queue, task(3)));
-    cr_assert(!fl_ready_pop_fast(&queue) && fl_ready_pop(&queue) == task(3));
+    cr_assert(!fl_ready_pop_fast(&queue, false) && fl_ready_pop(&queue) == task(3));
 }
