@@ -23,7 +23,9 @@
 #define QUEUED 4u
 #define WAKING 8u
 
-#define SPINS 40 /* looks at a held mutex before parking: about what parking and being woken costs */
+#ifndef FL_MUTEX_SPINS
+#define FL_MUTEX_SPINS 40 /* looks at a held mutex before parking: about what parking and being woken costs */
+#endif
 
 struct waiter {
     struct waiter *next;
@@ -51,25 +53,21 @@ static const struct fl_why locks = {"mutex", holder};
 
 static uint32_t lock(filch_mutex *mutex)
 {
-    for (unsigned turn = 0;; turn++) {
+    for (unsigned turn = 0;; turn = fl_lock_pause(turn)) {
         uint32_t word = load_relaxed(word_of(mutex));                              /* hint: the swap decides */
         if (!(word & LOCKED) && cas_acquire(word_of(mutex), &word, word | LOCKED)) /* [lock] */
             return word;
-        fl_lock_pause(turn);
     }
 }
 
-/* Takes the mutex if it is free. */
+/* Takes the mutex if it is free. (Here and below each turn looks anew: a checker can tell then that waiting changes nothing.) */
 static bool take(filch_mutex *mutex, uint32_t clear)
 {
-    uint32_t word = load_relaxed(word_of(mutex)); /* hint: the swap decides */
-    while (!(word & HELD)) {
-        if (word & LOCKED) {
+    for (uint32_t word; !((word = load_relaxed(word_of(mutex))) & HELD);) { /* hint: the swap decides */
+        if (word & LOCKED)
             fl_relax();
-            word = load_relaxed(word_of(mutex));                                 /* hint: the swap decides */
-        } else if (cas_acquire(word_of(mutex), &word, (word | HELD) & ~clear)) { /* [hold] pairs with filch_mutex_unlock */
+        else if (cas_acquire(word_of(mutex), &word, (word | HELD) & ~clear)) /* [hold] pairs with filch_mutex_unlock */
             return true;
-        }
     }
     return false;
 }
@@ -78,15 +76,15 @@ static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
 {
     if (load_relaxed(owner_of(mutex)) == self) /* hint: only the caller writes its own name */
         fl_misuse("filch_mutex_lock: the caller holds this mutex already", "mutex", mutex, self);
-    for (unsigned i = 0; i < SPINS; i++) {
+    for (unsigned i = 0; i < FL_MUTEX_SPINS; i++) {
         if (take(mutex, 0))
             return;
         fl_relax();
     }
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct waiter w = {.task = task};
+    fl_wake_arm(task, false);
     for (;;) {
-        fl_wake_arm(task, false);
         uint32_t word = lock(mutex);
         uint32_t clear = w.tries ? WAKING : 0;
         if (!(word & HELD)) {
@@ -114,6 +112,7 @@ static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
             return;
         if (take(mutex, WAKING))
             return;
+        fl_wake_arm(task, false);
     }
 }
 
@@ -136,14 +135,12 @@ bool filch_mutex_trylock(filch_mutex *mutex)
 
 static FL_NOINLINE void unlock_slow(filch_mutex *mutex)
 {
-    uint32_t word = load_relaxed(word_of(mutex)); /* hint: the swap decides */
-    while ((word & (QUEUED | WAKING | LOCKED)) != QUEUED) {
-        if (word & LOCKED) {
+    uint32_t word;
+    while (((word = load_relaxed(word_of(mutex))) & (QUEUED | WAKING | LOCKED)) != QUEUED) { /* hint: the swap decides */
+        if (word & LOCKED)
             fl_relax();
-            word = load_relaxed(word_of(mutex));                       /* hint: the swap decides */
-        } else if (cas_release(word_of(mutex), &word, word & ~HELD)) { /* [hold] nobody to wake, or somebody is on the way */
+        else if (cas_release(word_of(mutex), &word, word & ~HELD)) /* [hold] nobody to wake, or somebody is on the way */
             return;
-        }
     }
     word = lock(mutex);
     struct waiter *w = word & QUEUED && !(word & WAKING) ? mutex->head_ : NULL;
