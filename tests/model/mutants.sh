@@ -13,6 +13,10 @@ word='idle.word. == word'                                     # the word ends as
 never='claimed. == happened'                                  # claimed and not made ready
 unsaved='stack == 1'                                          # the task goes on without what it wrote before it left its stack
 ungiven='gift == 1'                                           # the task does not see what the claimer did
+forgotten='Liveness violation'                                # somebody waits for ever
+lost='count == '                                              # two were inside
+left='mutex->word_ == 0'                                      # nobody has it or waits, and it says otherwise
+unordered='Unordered writes'                                  # two write, and nothing orders them
 unseen='did.i. == i'                                          # the joiner does not see what a child did
 
 # ---- deque ----
@@ -173,3 +177,83 @@ notices join 6 'rc11 imm' 'leaving does not acquire the count' "$race|$unseen" $
     '/void filch_scope_leave_(filch_scope/,/^}/s/__ATOMIC_ACQUIRE/__ATOMIC_RELAXED/'
 notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory|item.whose" $h \
     '/^static inline int64_t filch_deque_put_(/,/^}/s/__ATOMIC_RELEASE/__ATOMIC_RELAXED/'
+
+# ---- mutex ----
+m=runtime/sync/mutex.c
+notices mutex 1 'rc11 imm' 'taking it at once does not acquire' "$race|$lost" $m \
+    '/^void filch_mutex_lock/,/^}/s/cas_acquire/cas_relaxed/'
+notices mutex 6 'rc11 imm' 'trying does not acquire' "$race|$lost" $m \
+    '/^static bool take/,/^}/s/cas_acquire/cas_relaxed/'
+notices mutex 1 'rc11 imm' 'giving it back at once does not release' "$race|$lost" $m \
+    '/^void filch_mutex_unlock/,/^}/s/cas_release/cas_relaxed/'
+notices mutex 5 'rc11 imm' 'giving it back with nobody to wake does not release' "$race|$unordered|$lost" $m \
+    '/^static FL_NOINLINE void unlock_slow/,/^}/s/cas_release/cas_relaxed/'
+notices mutex 5 'rc11 imm' 'giving it back with somebody to wake does not release' "$race|$unordered|$lost|$forgotten" $m \
+    '/^static FL_NOINLINE void unlock_slow/,/^}/s/store_release(word_of(mutex), w->given/store_relaxed(word_of(mutex), w->given/'
+notices mutex 5 'rc11 imm' 'the list is locked relaxed' "$race|$unordered|$lost|$memory|$forgotten" $m \
+    '/^static uint32_t lock/,/^}/s/cas_acquire/cas_relaxed/'
+notices mutex 1 'rc11 imm' 'unlock does not look who is queued' "$forgotten" $m \
+    's/(QUEUED | WAKING | LOCKED)) != QUEUED)/LOCKED) != QUEUED)/'
+notices mutex 1 'rc11 imm' 'it is armed again once others know of the wait' "$forgotten" $m \
+    's/^        fl_wait(task, &locks/        fl_wake_arm(task, false);\n&/'
+notices mutex 1 'rc11 imm' 'it is free by now, and waited for all the same' "$forgotten" $m \
+    '/^static FL_NOINLINE void lock_slow/,/^}/s/if (!(word & HELD)) {/if (false) {/'
+notices mutex 5 'rc11 imm' 'who was woken takes it and is still on its way' "$forgotten|$left" $m \
+    's/if (take(mutex, WAKING))/if (take(mutex, 0))/'
+notices mutex 3 'rc11 imm' 'who goes back into the list is still on its way' "$forgotten" $m \
+    's/store_release(word_of(mutex), (word | QUEUED) & ~clear)/store_release(word_of(mutex), word | QUEUED)/'
+notices mutex 3 'rc11 imm' 'what is handed over is free too' "$race|$lost" $m \
+    's/w->given ? rest : (rest & ~HELD) | WAKING/(rest \& ~HELD) | (w->given ? 0 : WAKING)/'
+notices mutex 3 'rc11 imm' 'what was promised is not taken' "$forgotten" $m \
+    's/^        if (w.given)$/        if (false)/'
+notices mutex 5 'rc11 imm' 'the list keeps only who came last' "$forgotten" $m \
+    's/((struct waiter \*)mutex->tail_)->next = &w;/mutex->head_ = \&w;/'
+notices mutex 1 'rc11 imm' 'the list is empty and says it is not' "$memory|$left" $m \
+    's/w->next ? word : word & ~QUEUED/word/'
+notices mutex 7 'rc11' 'the owner is cleared behind the last touch' "$memory" $m \
+    '/^void filch_mutex_unlock/,/^}/s/^    store_relaxed(owner_of(mutex), NULL);.*//' \
+    's/^        unlock_slow(mutex);/&\n    store_relaxed(owner_of(mutex), NULL);/'
+notices mutex 3 'rc11' 'the promise is written once it was claimed' "$memory|$race" $m \
+    's/^    w->given = w->tries > 1;$/    bool given = w->tries > 1;/' \
+    's/store_release(word_of(mutex), w->given/store_release(word_of(mutex), given/' 's/^    fl_wake(task, 0, false);/&\n    w->given = given;/'
+
+# ---- chan ----
+c=runtime/sync/chan.c q=runtime/sync/waitq.h
+notices chan 1 'rc11 imm' 'a receiver that waits is not woken' "$forgotten" $c \
+    's/if (fl_waitq_wake(w))/if (w)/'
+notices chan 1 'rc11 imm' 'the lock is given back relaxed' "$race|$unordered|$forgotten|gift.value|value < |$memory" $l \
+    '/fl_lock_give(struct/,/^}/s/store_release/store_relaxed/'
+notices chan 2 'rc11 imm' 'a sender is claimed and not made ready' "$forgotten" $c \
+    '/^FL_INLINE void give/,/^}/s/if (woken->task)/if (false)/'
+notices chan 5 'rc11 imm' 'a receiver that was cancelled counts as one that has it' 'received.i. == sent.i.|happened' $c \
+    's/if (fl_waitq_wake(w))/if (fl_waitq_wake(w) || true)/'
+notices chan 5 'rc11 imm' 'who comes too late does not say so' "$forgotten" $q \
+    's/^    store_release(&w->done, true);.*//'
+notices chan 5 'rc11' 'a receiver that was cancelled does not leave' "$memory" $c \
+    's/^        leave(chan, q, &w, r);/        ;/'
+notices chan 6 'rc11' 'a sender that was cancelled does not leave' "$memory" $c \
+    's/^        leave(chan, q, &w, r);/        ;/'
+notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memory|$race" $c \
+    '/^FL_INLINE int send_now/,/^}/s/^        copy(w->data, element, chan->size);//' \
+    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        copy(w->data, element, chan->size);\n        if (woke)/'
+notices chan 6 'rc11 imm' 'the value of a sender that was cancelled is received' 'received.i. == sent.i.|happened' $c \
+    '/^FL_INLINE int recv_now/,/^}/s/^        ret_woken->task = NULL;$/& return 0;/'
+notices chan 7 'rc11 imm' 'the value of a sender that was cancelled counts' 'received.i. == sent.i.|happened' $c \
+    '/^FL_INLINE int recv_now/,/^}/s/^            ret_woken->task = NULL;$/& chan->count++;/'
+notices chan 8 'rc11 imm' 'only the first receiver is looked at' "$forgotten" $c \
+    '/^FL_INLINE int send_now/,/^}/s/^        fl_lock_take(&chan->lock);$/&\n        break;/'
+notices chan 9 'rc11 imm' 'closing wakes no receiver' "$forgotten" $c \
+    '/^void filch_chan_close/,/^}/s/side = 0;/side = 1;/'
+notices chan 10 'rc11 imm' 'closing wakes no sender' "$forgotten" $c \
+    '/^void filch_chan_close/,/^}/s/side < 2;/side < 1;/'
+notices chan 9 'rc11 imm' 'who would wait does not see that it is closed' "$forgotten" $c \
+    's/return chan->closed ? -EPIPE : -EAGAIN;/return -EAGAIN;/'
+notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forgotten" $c \
+    '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
+notices chan 13 'rc11' 'a receiver is woken under the lock' "$memory" $c \
+    '/^FL_INLINE int send_now/,/^}/s/^        fl_lock_give(&chan->lock);$//' \
+    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        fl_lock_give(\&chan->lock);\n        if (woke)/'
+notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
+    '/^FL_INLINE int send_now/,/^}/s/^    fl_lock_give(&chan->lock);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
+notices chan 15 'rc11' 'who found no stack does not leave' "$memory" $c \
+    's/^        leave(chan, q, &w, r);/        ;/'

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands in for sync/wait.h and sched/park.c where an object that one waits on is checked: the object's own file is compiled as it is, on the
+ * real wake word (sched/wake.h) and the real spin lock (base/lock.h).
+ *
+ * Who waits. A thread of the checker is a plain thread to the object: its stand-in of a task lies in the frame of its call, and it sleeps on the wake word.
+ * Between begin_task and end_task it is a task, which switches away and goes on once it was made ready. Frames die when a call returns and a task when
+ * it ends, so touching somebody who has gone on is touching freed memory (RC11 notices that, IMM doesn't).
+ *
+ * Who is cancelled. One task, the `victim`: cancel() does what fl_scope_cancel does, and may come at any time, once.
+ *
+ * Nobody waits for ever. Who sleeps does nothing but look, and run.sh has GenMC check liveness: an execution at whose end somebody waits, though all who
+ * wait have seen the last that was written to what they look at, is an error. */
+#ifndef FL_TESTS_MODEL_WAITS_H
+#define FL_TESTS_MODEL_WAITS_H
+
+#include "model.h"
+
+#define FL_SYNC_WAIT_H
+
+#include "base/lock.h"
+#include "base/panic.h"
+#include "sched/wake.h"
+
+#include <filch/sync.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef ECANCELED /* the checker's own errno.h has few */
+#define ECANCELED 125
+#endif
+#ifndef EPIPE
+#define EPIPE 32
+#endif
+
+#undef fl_panic_if
+#if PANICS
+#define fl_panic_if(cond, ...) assert(!(cond))
+#else
+#define fl_panic_if(cond, ...) ((void)sizeof(cond)) /* saves a checker the looks at what is only there to be reported */
+#endif
+
+/* The lock is taken by the swap alone. Looking before it, and trying once outside the loop, as base/lock.h does, are many more executions of the same
+ * (ready.c has the whole). */
+#define fl_lock_take(lock) take_lock(lock)
+FL_INLINE void take_lock(struct fl_lock *lock)
+{
+    uint32_t word;
+    do
+        word = 0;
+    while (!cas_acquire(&lock->word, &word, 1));
+}
+
+/* ---- who waits ---- */
+
+static __thread struct fl_task *self; /* NULL: a plain thread */
+static struct fl_task victim;
+static _Atomic(int) cancelled; /* the code with which */
+
+FL_INLINE void begin_task(void)
+{
+    self = malloc(sizeof *self);
+    self->flags = 0;
+}
+
+FL_INLINE void end_task(void)
+{
+    free(self);
+    self = NULL;
+}
+
+/* It is there as long as its scope, so it need not be ended; what comes behind end_victim is not cancelled. */
+FL_INLINE void begin_victim(void)
+{
+    self = &victim;
+}
+
+FL_INLINE void end_victim(void)
+{
+    self = NULL;
+}
+
+FL_INLINE struct fl_task *fl_current(void)
+{
+    return self;
+}
+
+FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
+{
+    if (self)
+        return self;
+    stand_in->flags = FL_TASK_THREAD;
+    return stand_in;
+}
+
+FL_INLINE const void *fl_caller(void)
+{
+    return self ? (const void *)self : (const void *)(pthread_self() + 1);
+}
+
+/* ---- claiming ---- */
+
+/* Of a task: the queue that it goes into. */
+FL_INLINE void fl_make_ready(struct fl_task *task)
+{
+    store_release(&task->futex, 1);
+}
+
+FL_INLINE bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
+{
+    uint32_t seen;
+    if (!fl_wake_swap(task, result, cancel, &seen))
+        return false;
+    *ret_saved = seen & FL_WAKE_SAVED;
+    return true;
+}
+
+FL_INLINE void fl_wake_deliver(struct fl_task *task, bool saved)
+{
+    if (saved)
+        fl_make_ready(task);
+}
+
+FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
+{
+    bool saved;
+    if (!fl_wake_claim(task, result, cancel, &saved))
+        return false;
+    fl_wake_deliver(task, saved);
+    return true;
+}
+
+FL_INLINE void cancel(void)
+{
+    store_relaxed(&cancelled, -ECANCELED);
+    fl_barrier_heavy();
+    fl_wake(&victim, -ECANCELED, true);
+}
+
+/* ---- waiting ---- */
+
+FL_INLINE void fl_wait_begin(struct fl_task *task)
+{
+    bool saved;
+    fl_wake_arm(task, task == &victim);
+    if (task != &victim)
+        return;
+    fl_barrier_light();
+    int code = load_relaxed(&cancelled);
+    if (code != 0)
+        fl_wake_claim(task, code, true, &saved);
+}
+
+#ifndef NO_STACK
+#define NO_STACK 0 /* 1: a victim that is to park finds no memory for a stack */
+#endif
+
+FL_INLINE int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool fallible)
+{
+    uint32_t seen;
+    (void)why, (void)on;
+    if (task->flags & FL_TASK_THREAD) {
+        while (!fl_wake_claimed(task, &seen))
+            ;
+    } else if (!fl_wake_claimed(task, &seen)) {
+        if (NO_STACK && fallible && task == &victim) {
+            if (fl_wake_disarm(task))
+                return -ENOMEM;
+        } else if (fl_wake_save(task)) {
+            while (load_acquire(&task->futex) == 0)
+                ;
+        }
+    }
+    return fl_wake_finish(task);
+}
+
+#endif
