@@ -322,6 +322,31 @@ void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *
     task->why = NULL;
 }
 
+struct late {
+    struct fl_task *task;
+    bool (*stand)(void *arg);
+    void *arg;
+};
+
+/* The commit of fl_wait_late. */
+static void stand_late(void *arg)
+{
+    struct late *late = arg;
+    struct fl_task *task = late->task;
+    if (!late->stand(late->arg)) /* the task may be gone from here on */
+        return;
+    struct fl_worker *w = fl_self();
+    append(w, task);
+    fl_notify(w->runtime);
+}
+
+int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on)
+{
+    struct late late = {task, stand, arg};
+    int r = fl_park(fl_self(), stand_late, &late, why, on);
+    return likely(r == 0) ? fl_wake_finish(task) : r;
+}
+
 int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool fallible)
 {
     if (unlikely(task->flags & FL_TASK_THREAD)) {

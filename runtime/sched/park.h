@@ -51,6 +51,11 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
     return true;
 }
 
+/** Parks, and has `stand(arg)` called on the next stack, when the task is off its own: that arms it (fl_wake_arm_saved) and tells others of the wait, or ends it
+ * (fl_wake_preempt) and returns true. So nothing need be done twice, and the saving costs nothing. For a worker's task only.
+ * @return as fl_wait with `fallible`; -ENOMEM: `stand` was not called */
+int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on);
+
 /** Parks until claimed. Any kind of task, armed before. When it returns anything but the result of the object it waited for, the caller may still stand
  * in that object's list and must take itself out.
  * @return the claimer's result; -ENOMEM (only if `fallible`): no stack to go on with, nobody has claimed it and nobody will. */

@@ -50,6 +50,19 @@ FL_INLINE void fl_wake_arm(struct fl_task *task, bool cancellable)
                   FL_WAKE_ARMED | (cancellable ? FL_WAKE_CANCELLABLE : 0) | (task->flags & FL_TASK_THREAD ? FL_WAKE_THREAD : 0));
 }
 
+/** The same for a task that is off its stack already, by the commit of its switch. */
+FL_INLINE void fl_wake_arm_saved(struct fl_task *task)
+{
+    /* init: published with whatever list the task joins next */
+    store_release(&task->wake, FL_WAKE_ARMED | FL_WAKE_CANCELLABLE | FL_WAKE_SAVED);
+}
+
+/** The wait of a task that is off its stack, and that nobody knows of, is over before it began. */
+FL_INLINE void fl_wake_preempt(struct fl_task *task, int result)
+{
+    store_release(&task->wake, FL_WAKE_CLAIMED | (uint32_t)-result << FL_WAKE_RESULT); /* init: published by making it ready */
+}
+
 /** A kernel thread that has armed itself, and that nobody knows of yet, is to be woken by a write to `fd`. */
 FL_INLINE void fl_wake_by_descriptor(struct fl_task *task, uint32_t fd)
 {

@@ -95,6 +95,17 @@ FL_INLINE bool is_closed(filch_chan *chan)
     return load_relaxed(&chan->closed); /* own: the lock; or hint: a select looks again with it */
 }
 
+/* Whether it seems that a send need not wait. */
+FL_INLINE bool may_send(filch_chan *chan)
+{
+    return count_of(chan) < chan->capacity || fl_waitq_first(&chan->receivers) || is_closed(chan);
+}
+
+FL_INLINE bool may_recv(filch_chan *chan)
+{
+    return count_of(chan) > 0 || fl_waitq_first(&chan->senders) || is_closed(chan);
+}
+
 FL_INLINE void *slot(filch_chan *chan, size_t i)
 {
     return chan->ring + ((chan->head + i) & (chan->room - 1)) * chan->size;
@@ -223,8 +234,8 @@ static void let_out(filch_chan *chan)
 
 static const struct fl_why sends = {.name = "send"}, receives = {.name = "receive"};
 
-/* Arms the caller, and waits in line unless it need not by now. */
-static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
+/* A kernel thread arms itself, and stands in line unless it need not by now. */
+static FL_NOINLINE int thread_waits_to(filch_chan *chan, bool send, void *element)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct fl_waiter w = {.task = task, .data = element};
@@ -249,6 +260,56 @@ static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
     return r;
 }
 
+struct stand {
+    filch_chan *chan;
+    struct fl_waiter w;
+    bool send;
+};
+
+/* From the next stack: does it if it can be done by now, else stands in line. @return whether the task need not wait */
+static bool stand_late(void *arg)
+{
+    struct stand *stand = arg;
+    filch_chan *chan = stand->chan;
+    struct fl_waiter *w = &stand->w;
+    struct fl_task *task = w->task;
+    struct woken woken;
+    bool mine;
+    fl_lock_take(&chan->lock);
+    int r = stand->send ? send_now(chan, w->data) : recv_now(chan, w->data, &woken);
+    if (unlikely(r != -EAGAIN)) {
+        if (!stand->send)
+            give(chan, &woken);
+        fl_wake_preempt(task, r);
+        return true;
+    }
+    if (unlikely(!fl_wait_begin_late(task, &mine))) {
+        store_relaxed(&w->done, true); /* own: the lock, which leaving takes; nobody was told */
+        fl_lock_give(&chan->lock);
+        return mine;
+    }
+    fl_waitq_append(stand->send ? &chan->senders : &chan->receivers, w);
+    fl_lock_give(&chan->lock);
+    return false;
+}
+
+static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
+{
+    struct fl_task *task = fl_current();
+    if (unlikely(!task || task->flags & FL_TASK_THREAD))
+        return thread_waits_to(chan, send, element);
+    struct stand stand = {.chan = chan, .w = {.task = task, .data = element}, .send = send};
+    fl_enlist(task);
+    int r = fl_wait_late(task, stand_late, &stand, send ? &sends : &receives, chan);
+    if (likely(r == 0))
+        return 0;
+    if (r == -EPIPE)
+        let_out(chan);
+    else if (r != -ENOMEM)
+        leave(chan, send ? &chan->senders : &chan->receivers, &stand.w);
+    return r;
+}
+
 int filch_chan_try_send(filch_chan *chan, const void *element)
 {
     fl_lock_take(&chan->lock);
@@ -269,13 +330,13 @@ int filch_chan_try_recv(filch_chan *chan, void *ret_element)
 
 int filch_chan_send(filch_chan *chan, const void *element)
 {
-    int r = filch_chan_try_send(chan, element);
+    int r = may_send(chan) ? filch_chan_try_send(chan, element) : -EAGAIN;
     return likely(r != -EAGAIN) ? r : wait_to(chan, true, (void *)(uintptr_t)element);
 }
 
 int filch_chan_recv(filch_chan *chan, void *ret_element)
 {
-    int r = filch_chan_try_recv(chan, ret_element);
+    int r = may_recv(chan) ? filch_chan_try_recv(chan, ret_element) : -EAGAIN;
     return likely(r != -EAGAIN) ? r : wait_to(chan, false, ret_element);
 }
 
@@ -305,26 +366,24 @@ size_t filch_chan_length(filch_chan *chan)
 
 /* ---- as a case of a select ---- */
 
-static bool may_send(filch_case *c)
+static bool send_is_possible(filch_case *c)
 {
-    filch_chan *chan = c->object_;
-    return count_of(chan) < chan->capacity || fl_waitq_first(&chan->receivers) || is_closed(chan);
+    return may_send(c->object_);
 }
 
-static bool may_recv(filch_case *c)
+static bool recv_is_possible(filch_case *c)
 {
-    filch_chan *chan = c->object_;
-    return count_of(chan) > 0 || fl_waitq_first(&chan->senders) || is_closed(chan);
+    return may_recv(c->object_);
 }
 
 static bool take_send(filch_case *c)
 {
-    return may_send(c) && (c->result = filch_chan_try_send(c->object_, c->value_)) != -EAGAIN;
+    return may_send(c->object_) && (c->result = filch_chan_try_send(c->object_, c->value_)) != -EAGAIN;
 }
 
 static bool take_recv(filch_case *c)
 {
-    return may_recv(c) && (c->result = filch_chan_try_recv(c->object_, c->value_)) != -EAGAIN;
+    return may_recv(c->object_) && (c->result = filch_chan_try_recv(c->object_, c->value_)) != -EAGAIN;
 }
 
 static int stand(filch_case *c, struct fl_task *task, int32_t won, bool send)
@@ -371,5 +430,5 @@ static void leave_recv(filch_case *c, bool won)
     leave_case(c, &((filch_chan *)c->object_)->receivers, won);
 }
 
-const struct fl_case_kind fl_case_send = {may_send, take_send, stand_to_send, leave_send};
-const struct fl_case_kind fl_case_recv = {may_recv, take_recv, stand_to_recv, leave_recv};
+const struct fl_case_kind fl_case_send = {send_is_possible, take_send, stand_to_send, leave_send};
+const struct fl_case_kind fl_case_recv = {recv_is_possible, take_recv, stand_to_recv, leave_recv};

@@ -326,6 +326,18 @@ void fl_wait_begin(struct fl_task *task)
         fl_wake_claim(task, code, true, &saved);
 }
 
+bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine)
+{
+    fl_wake_arm_saved(task);
+    fl_barrier_light();                                       /* [cancel] pairs with fl_scope_cancel */
+    int code = load_relaxed(cancelled_of(task->head.inner_)); /* [cancel] the read behind the barrier */
+    uint32_t seen;
+    if (likely(code == 0))
+        return true;
+    *ret_mine = fl_wake_swap(task, code, true, &seen);
+    return false;
+}
+
 int fl_scope_cancelled(struct fl_task *task)
 {
     for (struct filch_scope *scope = task->head.inner_; scope; scope = scope->parent_) {

@@ -32,6 +32,10 @@ FL_INLINE const void *fl_caller(void)
  * fl_wait returns at once. */
 void fl_wait_begin(struct fl_task *task);
 
+/** As the second half of fl_wait_begin for a task that is off its stack (fl_wait_late), and was enlisted before: arms it.
+ * @return false: a scope around it was cancelled. Nobody is to be told of the wait then; *ret_mine: the caller makes the task ready, else a canceller does. */
+bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine);
+
 /** The code with which a scope around `task` was cancelled, or 0. */
 int fl_scope_cancelled(struct fl_task *task);
 
