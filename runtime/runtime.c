@@ -12,6 +12,7 @@
  * registration for membarrier, which the kernel keeps for the process.
  * A forked child has the memory but no workers: filch_submit, filch_call and filch_stop on a runtime of the parent return -ECHILD there (a page that the kernel wipes on fork tells). */
 #include "base/panic.h"
+#include "debug/deadlock.h"
 #include "io/op.h"
 #include "machine/clock.h"
 #include "machine/futex.h"
@@ -53,6 +54,7 @@ static const struct fl_hooks hooks = {
     .child_failed = fl_scope_child_failed,
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,
+    .stuck = fl_deadlock_report,
 };
 
 /* ---- who am I ---- */
@@ -248,6 +250,7 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
                                                       runtime->count <= runtime->topology.cores && config->model != FILCH_MODEL_11);
     snprintf(runtime->name, sizeof runtime->name, "%s", config->name ? config->name : "filch");
     runtime->hooks = &hooks;
+    runtime->on_deadlock = config->on_deadlock;
     int cls = fl_stack_class(config->stack_size ? config->stack_size : 65536);
     if (cls < 0)
         return cls;
@@ -309,6 +312,17 @@ int filch_start(const filch_config *config, filch_runtime **ret_runtime)
     return 0;
 }
 
+void filch_hold(filch_runtime *runtime)
+{
+    add_relaxed(&runtime->held, 1); /* [held] what the thread does it does before filch_let_go */
+}
+
+void filch_let_go(filch_runtime *runtime)
+{
+    if (sub_acq_rel(&runtime->held, 1) == 1)      /* [held] pairs with the search of a worker */
+        fl_ring_wake(&runtime->workers[0]->ring); /* it may have gone to sleep because of that */
+}
+
 /* ---- submit ---- */
 
 static bool in_child(const filch_runtime *runtime)
@@ -354,6 +368,8 @@ int filch_submit(filch_runtime *runtime, filch_fn *fn, void *arg)
     return submit(runtime, fn, arg);
 }
 
+const struct fl_why fl_why_call = {.name = "call"};
+
 struct call {
     filch_fn *fn;
     void *arg;
@@ -375,7 +391,7 @@ int filch_call(filch_runtime *runtime, filch_fn *fn, void *arg)
     int r = submit(runtime, call_main, &call);
     if (r < 0)
         return r;
-    fl_event_wait_surely(&call.ended); /* the frame is lent to the task: cancelled or not, it must end first */
+    fl_event_wait_surely(&call.ended, &fl_why_call); /* the frame is lent to the task: cancelled or not, it must end first */
     return call.result;
 }
 

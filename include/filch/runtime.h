@@ -21,6 +21,11 @@ typedef enum filch_pin {
     FILCH_PIN_CORES = 2, /**< always, round the allowed CPUs when there are more workers than those */
 } filch_pin;
 
+/** Told of a deadlock: every task of `runtime` is parked, and no timer, no operation and no thread that it knows of could wake one. Called on a worker's thread, outside
+ * any task, once each time that it comes to that; it must not wait, but may cancel scopes or set events.
+ * @param report text, some lines, that says who waits for what and who holds it; gone when this returns */
+typedef void filch_deadlock_fn(filch_runtime *runtime, const char *report);
+
 /** How a runtime is made. Zero means "choose for me" in every field. */
 typedef struct filch_config {
     unsigned workers;  /**< how many; 0: one per allowed core, at most the CPU quota; 1 to 1024 */
@@ -28,6 +33,9 @@ typedef struct filch_config {
     filch_pin pin;     /**< pinning of workers */
     size_t stack_size; /**< bytes of a task's stack, guard page included; 0: 65,536; a power of two, 16 KiB to 64 MiB */
     const char *name;  /**< for kernel thread names and dumps; copied; NULL: "filch" */
+    /** Who is told of a deadlock: filch_deadlock_print, filch_deadlock_panic, or one of the host's own; NULL: nobody. With it the host says that its other threads
+     * wake no tasks, but while they hold the runtime (filch_hold). Not with FILCH_MODEL_11, whose tasks are kernel threads. */
+    filch_deadlock_fn *on_deadlock;
 } filch_config;
 
 /** Runs `fn(arg)` as the first task of a new runtime, waits until it and all it spawned have ended, and stops the runtime.
@@ -57,6 +65,19 @@ FILCH_API FILCH_PARKS int filch_call(filch_runtime *runtime, filch_fn *fn, void 
  * @return 0; -ETIMEDOUT when tasks still run (they are named on stderr; the runtime lives on, call again);
  *   -EDEADLK called from one of its own tasks. Context: any thread, blocks it. */
 FILCH_API int filch_stop(filch_runtime *runtime, int64_t deadline);
+
+/** Writes the report to stderr. Context: config.on_deadlock. */
+FILCH_API void filch_deadlock_print(filch_runtime *runtime, const char *report);
+
+/** Writes the report to stderr and aborts. Context: config.on_deadlock. */
+FILCH_API void filch_deadlock_panic(filch_runtime *runtime, const char *report);
+
+/** Says that a thread from outside may yet wake tasks of `runtime`, or give it new ones: until filch_let_go, as often as this was called, there is no deadlock.
+ * Context: any thread, never parks. */
+FILCH_API void filch_hold(filch_runtime *runtime);
+
+/** Takes one filch_hold back. Context: any thread, never parks. */
+FILCH_API void filch_let_go(filch_runtime *runtime);
 
 /** The runtime of the calling task, or NULL on a plain thread. Context: any thread, never parks. */
 FILCH_API filch_runtime *filch_current(void);

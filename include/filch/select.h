@@ -61,19 +61,19 @@ static inline filch_case filch_case_(unsigned kind)
     return c;
 }
 
-/** Sends the value at `element`, which is read when it happens. Its result is that of filch_chan_send. */
+/** Sends the value at `element`, which is read when it happens; with NULL for a channel that never happens. Its result is that of filch_chan_send. */
 static inline filch_case filch_case_send(struct filch_chan *chan, const void *element)
 {
-    filch_case c = filch_case_(FILCH_CASE_SEND_);
+    filch_case c = filch_case_(chan ? FILCH_CASE_SEND_ : FILCH_CASE_NONE_);
     c.object_ = chan;
     c.value_ = (void *)(uintptr_t)element;
     return c;
 }
 
-/** Receives into `ret_element`. Several cases may receive into the same place; its content is undefined when none of them happens. Its result is that of filch_chan_recv. */
+/** Receives into `ret_element`; with NULL for a channel that never happens. Several cases may receive into the same place; its content is undefined when none of them happens. Its result is that of filch_chan_recv. */
 static inline filch_case filch_case_recv(struct filch_chan *chan, void *ret_element)
 {
-    filch_case c = filch_case_(FILCH_CASE_RECV_);
+    filch_case c = filch_case_(chan ? FILCH_CASE_RECV_ : FILCH_CASE_NONE_);
     c.object_ = chan;
     c.value_ = ret_element;
     return c;
@@ -95,7 +95,7 @@ static inline filch_case filch_case_sem(struct filch_sem *sem)
     return c;
 }
 
-/** The descriptor is ready for `events` of poll(2), POLLIN or POLLOUT, say. Its result is what poll says in `revents`, POLLERR, POLLHUP and POLLNVAL
+/** The descriptor, if it isn't negative, is ready for `events` of poll(2), POLLIN or POLLOUT, say. Its result is what poll says in `revents`, POLLERR, POLLHUP and POLLNVAL
  * included; or -errno of the poll. Each look costs a system call. The descriptor must not be closed meanwhile. */
 static inline filch_case filch_case_fd(int fd, short events)
 {

@@ -68,4 +68,10 @@ FL_INLINE bool fl_wheel_due(struct fl_wheel *wheel, int64_t now)
     return load_relaxed(&wheel->next) <= now; /* hint: the lock is taken before anything is believed */
 }
 
+/** Fires what is due. @return whether anything was. */
+FL_INLINE bool fl_wheel_fire(struct fl_wheel *wheel, int64_t now)
+{
+    return fl_wheel_due(wheel, now) && fl_wheel_expire(wheel, now) != 0;
+}
+
 #endif

@@ -5,8 +5,7 @@
  * that stack, and a fresh one carries the loop on; when the next task is a parked one, the loop's own stack is empty but for the loop: it
  * goes back to the cache and the worker switches over. So a task that never parks costs no switch and no stack.
  *
- * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first), the inject queue, the ring and the timers,
- * the others (sched/steal.c), sleep. Every `budget` dispatches it looks round first; what is ready by then goes before the deque, but the next time the deque
+ * Where work comes from, in order: the own deque (newest first), the ready queue (oldest first); then it is searched for (sched/search.c). Every `budget` dispatches it looks round first; what is ready by then goes before the deque, but the next time the deque
  * goes first, so that unstarted tasks and those that go round through the ready queue share the worker, whichever are more;
  * every DIG_EVERY the oldest item of the deque has its turn before the newer ones. The
  * budget follows the length of the tasks: it is refilled with what took about LOOK_EVERY last time, between 1 and BUDGET_MAX.
@@ -16,9 +15,7 @@
  *      task keeps the carrier. What is not reachable (children ended but not told of, the commit of a switch) is dealt with before the next
  *      task of another scope runs.
  *   2. w->hot.current_ is NULL exactly while the loop runs.
- *   3. The worker is read again (fl_self) after every call that may park.
- *   4. A thief whose loot kept it busy for less than twice what the theft took naps, twice as long each time, up to NAP_MAX; worthy loot
- *      sets the nap back to NAP_MIN. */
+ *   3. The worker is read again (fl_self) after every call that may park. */
 #include "sched/worker.h"
 
 #include "base/panic.h"
@@ -43,16 +40,7 @@
 #define LOOK_EVERY 50000   /* ns between looks round, roughly */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
-#define NAP_MIN 20000      /* ns */
-#define NAP_MAX 500000     /* ns */
-#define FEW 16           /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
-#define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
-#define TOGETHER 100000  /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
-#define PAUSE 150000     /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
-#define LINGER 2000000   /* ns */
-#define OVERDUE 50000    /* ns that an awake worker's timer may be late before others fire it */
-#define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
-#define TRIM_KEEP 64          /* stacks a class that keep it */
+#define FEW 16 /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
 
 static const uint64_t nobody_sleeps, somebody_sleeps = UINT32_MAX;
 struct fl_worker fl_no_worker = {.hot = {.kind_ = FL_KIND_NONE,
@@ -246,12 +234,6 @@ struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item)
 
 /* ---- looking for work ---- */
 
-/* Fires what is due on a wheel. @return whether anything was. */
-static bool expire(struct fl_wheel *wheel, int64_t now)
-{
-    return fl_wheel_due(wheel, now) && fl_wheel_expire(wheel, now) != 0;
-}
-
 /* Newest first may leave what was spawned before waiting for as long as the newer ones spawn others. Now and then the oldest has its turn. */
 static FL_NOINLINE struct fl_task *dig(struct fl_worker *w, int64_t now)
 {
@@ -279,7 +261,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     fl_ring_flush(&w->ring);
     if (fl_ring_ready(&w->ring))
         fl_ring_reap(&w->ring, true);
-    expire(&w->wheel, now);
+    fl_wheel_fire(&w->wheel, now);
     uint64_t ready = fl_ready_size_hint(&w->ready);
     w->turns = ready < TURNS_MAX ? (uint32_t)ready : TURNS_MAX;
     w->deque_turn = !w->deque_turn && fl_deque_size_hint(&w->hot.deque_) != 0;
@@ -298,159 +280,6 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
         task = dig(w, now);
     if (fl_ready_size_hint(&w->ready) != 0)
         fl_notify(w->runtime); /* what was made ready here behind that task: it may be a long one */
-    return task;
-}
-
-/* What is at hand without asking others. */
-static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
-{
-    fl_ring_flush(&w->ring);
-    if (fl_ring_ready(&w->ring))
-        fl_ring_reap(&w->ring, true);
-    expire(&w->wheel, now);
-    struct fl_task *task = fl_ready_pop(&w->ready);
-    struct fl_item item;
-    if (!task)
-        task = fl_inject_pop(&w->runtime->inject);
-    if (!task && (fl_deque_next(&w->hot.deque_, &item) || fl_deque_oldest(&w->hot.deque_, &item)) && !(task = fl_item_task(w, &item)))
-        fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
-    return task;
-}
-
-/* The earliest timer among all workers, a little later for those that are awake to look after theirs. */
-static int64_t earliest_timer(struct fl_worker *w)
-{
-    int64_t earliest = INT64_MAX;
-    for (unsigned i = 0; i < w->runtime->count; i++) {
-        struct fl_worker *other = w->runtime->workers[i];
-        int64_t next = load_relaxed(&other->wheel.next); /* hint: a timer that is added later wakes or is looked after by its worker */
-        if (other != w && next != INT64_MAX)
-            next += OVERDUE;
-        earliest = next < earliest ? next : earliest;
-    }
-    return earliest;
-}
-
-static int64_t until(int64_t now, int64_t when)
-{
-    return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
-}
-
-/* Whether tasks were dispatched anywhere since this was last asked. */
-static bool others_were_active(struct fl_worker *w)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < w->runtime->count; i++)
-        sum += load_relaxed(&w->runtime->workers[i]->counters.dispatched); /* hint: only decides whether to linger */
-    bool active = sum != w->seen_dispatched;
-    w->seen_dispatched = sum;
-    return active;
-}
-
-/* With many timers on the wheel: a little longer, so that several are due when it is over. */
-static int64_t together(struct fl_worker *w, int64_t timer)
-{
-    return timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS ? TOGETHER : timer; /* hint: how many, roughly */
-}
-
-/* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
-static void nap(struct fl_worker *w, int64_t now)
-{
-    int64_t timer = until(now, earliest_timer(w));
-    fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
-    fl_idle_nap_over(&w->runtime->idle);
-    w->nap = 2 * w->nap < NAP_MAX ? 2 * w->nap : NAP_MAX;
-}
-
-/* Registers as a sleeper and sleeps until woken, until a completion or timer of its own, or until it has lingered. It searches again afterwards. */
-static void sleep_(struct fl_worker *w)
-{
-    struct filch_runtime *runtime = w->runtime;
-    bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
-    fl_count(&w->counters.sleeps, 1);
-    /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
-    uint64_t word = load_relaxed(&runtime->idle.word); /* [doze] the read behind the barrier */
-    bool unwatched = !linger && fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
-                     fl_idle_searching(word) + fl_idle_sleeping(word) < runtime->count;
-    if (!unwatched && !fl_work_visible(runtime) &&
-        load_relaxed(&runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes every sleeper afterwards */
-        int64_t began = fl_clock(), now = began;
-        while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {
-            int64_t timer =
-                until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
-            int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
-            timer = together(w, timer);
-            fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
-            now = fl_clock();
-            if (linger && now - began >= LINGER)
-                break;
-            if (linger && earliest_timer(w) <= now)
-                break;
-            if (!linger && now - began >= TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
-                fl_stack_trim(&w->stacks, TRIM_KEEP);
-        }
-    }
-    fl_idle_undo(&runtime->idle, &w->sleeper);
-}
-
-/* Judges the last theft by how long its loot kept this worker busy. @return whether to leave the others alone for a nap. */
-static bool theft_was_poor(struct fl_worker *w, int64_t now)
-{
-    if (w->theft_cost == 0)
-        return false;
-    bool poor = now - w->theft_end < 2 * w->theft_cost;
-    w->theft_cost = 0;
-    if (!poor)
-        w->nap = NAP_MIN;
-    return poor;
-}
-
-/* Out of work: asks the others, sleeps. NULL: the runtime ends. */
-static FL_NOINLINE struct fl_task *search(struct fl_worker *w)
-{
-    struct filch_runtime *runtime = w->runtime;
-    struct fl_idle *idle = &runtime->idle;
-    int64_t now = fl_clock();
-    struct fl_task *task = at_hand(w, now);
-    if (task)
-        return task;
-    bool rest = theft_was_poor(w, now);
-    fl_idle_search(idle);
-    for (;;) {
-        if (load_acquire(&runtime->state) == FL_ENDING) { /* [end] pairs with filch_stop */
-            if (fl_idle_found(idle))
-                fl_wake_one(runtime);
-            return NULL;
-        }
-        now = fl_clock();
-        if (!rest) {
-            task = fl_steal(w);
-            if (!task)
-                task = at_hand(w, now);
-        } else {
-            task = at_hand(w, now);
-        }
-        if (task)
-            break;
-        rest = false;
-        uint64_t word = load_relaxed(&idle->word);                /* hint: decides between two ways to wait, both right */
-        int64_t timer = until(now, load_relaxed(&w->wheel.next)); /* hint: its own; an earlier one that others add waits as long at most */
-        if (timer <= PAUSE) {
-            fl_idle_pause(idle);
-            if (timer > 0)
-                fl_ring_sleep(&w->ring, together(w, timer));
-            fl_idle_search(idle);
-            continue;
-        }
-        unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
-        if (quiet < runtime->count && fl_idle_nap(idle))
-            nap(w, now);
-        else
-            sleep_(w);
-        w->looked = fl_clock();
-    }
-    if (fl_idle_found(idle))
-        fl_wake_one(runtime);
     return task;
 }
 
@@ -519,7 +348,7 @@ FL_INLINE struct fl_task *next(struct fl_worker *w)
     }
     if (!task)
         task = fl_ready_pop(&w->ready);
-    return task ? task : search(w);
+    return task ? task : fl_worker_search(w);
 }
 
 void fl_worker_loop(void)
@@ -601,7 +430,7 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
     if (!w)
         return -ENOMEM;
-    *w = (struct fl_worker){.runtime = runtime, .index = index, .random = 2463534242u + index * 7919u, .cpu = -1, .nap = NAP_MIN};
+    *w = (struct fl_worker){.runtime = runtime, .index = index, .random = 2463534242u + index * 7919u, .cpu = -1};
     w->hot.budget_ = w->budget_full = 8;
     w->pool.pool = &runtime->pool;
     w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: chosen before any worker is made */

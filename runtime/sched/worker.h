@@ -25,6 +25,7 @@ struct fl_hooks {
     void (*child_failed)(struct filch_scope *scope, int result);        /**< a child returned a negative result */
     void (*unlink)(struct fl_task *task);                               /**< a FL_TASK_LINKED task has ended */
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
+    void (*stuck)(struct filch_runtime *runtime);                       /**< nothing can happen any more but by tasks, and none can go on */
 };
 
 /** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
@@ -61,11 +62,11 @@ struct fl_worker {
     /* the line of the loop: owner only */
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
     uint32_t turns;                                /**< so many ready tasks go before the deque */
-    bool woke;                                     /**< the task that runs has woken another: when it parks a ready one goes first */
-    int64_t ended;                                 /**< ... so many, which it has not been told of yet */
-    struct fl_task *yielded;                       /**< to append to the ready queue after the switch */
-    int *err;                                      /**< where the carrier's errno is */
-    fl_commit_fn *commit;                          /**< to call after the switch */
+    bool woke;               /**< a task has been woken since one parked here: a ready one goes first, at the next park */
+    int64_t ended;           /**< ... so many, which it has not been told of yet */
+    struct fl_task *yielded; /**< to append to the ready queue after the switch */
+    int *err;                /**< where the carrier's errno is */
+    fl_commit_fn *commit;    /**< to call after the switch */
     void *commit_arg;
     struct fl_stack *stack; /**< what it runs on */
     struct fl_task *spare;  /**< the descriptor of the next task the loop runs, or NULL */
@@ -115,13 +116,16 @@ struct filch_runtime {
     struct fl_topology topology;
     bool pin;
     char name[12];
-    _Atomic(uint32_t) state;     /**< enum fl_runtime_state */
-    _Atomic(uint32_t) threads;   /**< futex: kernel threads of isolated tasks that have not ended */
-    _Atomic(uint32_t) *alive;    /**< a page the kernel wipes in a forked child: 0 there */
-    _Atomic(uint32_t) visitors;  /**< plain threads and other runtimes' workers that are about to wake a worker */
-    _Atomic(uint32_t) wake_next; /**< where the search for a sleeper starts */
-    struct fl_task root_task;    /**< owner of the root scope: stands for the thread that stops the runtime */
-    struct filch_scope root;     /**< the scope of everything submitted */
+    _Atomic(uint32_t) state;        /**< enum fl_runtime_state */
+    _Atomic(uint32_t) threads;      /**< futex: kernel threads of isolated tasks that have not ended */
+    _Atomic(uint32_t) *alive;       /**< a page the kernel wipes in a forked child: 0 there */
+    _Atomic(uint32_t) held;         /**< threads of the host that may yet wake a task */
+    _Atomic(uint64_t) asked;        /**< how much had happened when it was last asked whether it is stuck */
+    filch_deadlock_fn *on_deadlock; /**< NULL: the host doesn't want to know */
+    _Atomic(uint32_t) visitors;     /**< plain threads and other runtimes' workers that are about to wake a worker */
+    _Atomic(uint32_t) wake_next;    /**< where the search for a sleeper starts */
+    struct fl_task root_task;       /**< owner of the root scope: stands for the thread that stops the runtime */
+    struct filch_scope root;        /**< the scope of everything submitted */
     struct fl_fork_place forks[FL_FORK_PLACES];
     struct fl_lock outside_lock; /**< guards outside: descriptors for tasks that come from plain threads */
     struct fl_pool_cache outside;
@@ -223,6 +227,9 @@ FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
 
 /** Tells the scope whose children ended here how many did. @return its joiner, if that was all it waited for: the caller must run it or make it ready. */
 struct fl_task *fl_worker_tell(struct fl_worker *w);
+
+/** Out of work: looks at hand and at the others, and sleeps, until there is a task. NULL: the runtime ends. sched/search.c */
+struct fl_task *fl_worker_search(struct fl_worker *w);
 
 /** The bottom frame of every stack: runs tasks one after another until the runtime ends. */
 void fl_worker_loop(void);

@@ -37,6 +37,6 @@ extern const struct fl_case_kind fl_case_send, fl_case_recv; /* chan.c */
 extern const struct fl_case_kind fl_case_event;              /* event.c */
 extern const struct fl_case_kind fl_case_sem;                /* sem.c */
 extern const struct fl_case_kind fl_case_scope;              /* scope.c */
-extern const struct fl_case_kind fl_case_until, fl_case_fd;  /* select_time.c, select_fd.c */
+extern const struct fl_case_kind fl_case_until, fl_case_fd;  /* case_time.c, case_fd.c */
 
 #endif

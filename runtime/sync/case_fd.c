@@ -48,7 +48,7 @@ static int stand(filch_case *c, struct fl_task *task, int32_t won)
 {
     struct room *room = room_of(c);
     *room = (struct room){.op.done = polled, .task = task, .won = won};
-    if (!task->runtime)
+    if (!task->runtime || c->fd_ < 0)
         return 0;
     struct fl_worker *w = fl_self();
     bool thread = w->hot.kind_ != FL_KIND_WORKER;
@@ -60,12 +60,14 @@ static int stand(filch_case *c, struct fl_task *task, int32_t won)
     int r = fl_ring_queue_locked(&w->ring, &sqe, &room->op);
     fl_lock_give(&w->ring.lock);
     if (r < 0)
-        return r == -EAGAIN ? -EBUSY : r;
+        return -ENOMEM; /* no ring space, whichever way the kernel says it */
     room->ring = &w->ring;
     if (thread && fl_ring_flush(&w->ring) < 0)
         fl_ring_wake(&w->ring); /* its owner tries again */
     return 0;
 }
+
+static const struct fl_why ends = {.name = "poll"};
 
 static void leave(filch_case *c, bool won)
 {
@@ -73,7 +75,7 @@ static void leave(filch_case *c, bool won)
     if (room->ring) {
         while (!filch_event_is_set(&room->ended) && fl_ring_cancel(room->ring, &room->op) < 0)
             sched_yield(); /* neither an entry nor memory for another way to say it: soon */
-        fl_event_wait_surely(&room->ended);
+        fl_event_wait_surely(&room->ended, &ends);
         if (won)
             c->result = room->result;
     }

@@ -154,7 +154,7 @@ static void leave(filch_event *event, struct fl_waiter *w)
         fl_waitq_let_go(w);
 }
 
-static const struct fl_why waits = {.name = "event"}, calls = {.name = "call"};
+static const struct fl_why waits = {.name = "event"};
 
 int filch_event_wait(filch_event *event)
 {
@@ -173,7 +173,7 @@ int filch_event_wait(filch_event *event)
     return 0;
 }
 
-void fl_event_wait_surely(filch_event *event)
+void fl_event_wait_surely(filch_event *event, const struct fl_why *why)
 {
     if (filch_event_is_set(event))
         return;
@@ -181,7 +181,7 @@ void fl_event_wait_surely(filch_event *event)
     struct fl_waiter w = {.task = task};
     fl_wake_arm(task, false);
     if (stand(event, &w))
-        fl_wait(task, &calls, event, false);
+        fl_wait(task, why, event, false);
     else
         fl_wait_end(task);
 }

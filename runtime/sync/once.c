@@ -10,6 +10,8 @@
 
 enum { FRESH = 0, BEGUN = 1, DONE = 2 };
 
+static const struct fl_why waits = {.name = "once"};
+
 int filch_once_call(filch_once *once, filch_fn *fn, void *arg)
 {
     _Atomic(uint32_t) *state = fl_atomic(uint32_t, &once->state_);
@@ -20,7 +22,7 @@ int filch_once_call(filch_once *once, filch_fn *fn, void *arg)
     if (!cas_acq_rel(state, &seen,
                      BEGUN)) { /* [done] who finds it DONE sees the result, also by a swap that fails; else the event brings it */
         if (seen != DONE)
-            fl_event_wait_surely(&once->done_);
+            fl_event_wait_surely(&once->done_, &waits);
         return once->result_;
     }
     int result = once->result_ = fn(arg);

@@ -49,13 +49,13 @@ void fl_enlist(struct fl_task *task);
 void fl_timer_start(struct fl_task *task, struct fl_timer *timer, int64_t when);
 
 /** As filch_event_wait, but cannot fail and cannot be cancelled. */
-void fl_event_wait_surely(filch_event *event);
+void fl_event_wait_surely(filch_event *event, const struct fl_why *why);
 
 /** Ends the process: `what` was done to an object. The line names it, the caller, and the holder if it isn't NULL. */
 FL_NORETURN FL_COLD void fl_misuse(const char *what, const char *kind, const void *object, const void *holder);
 
-/** Parked in filch_join on a scope. */
-extern const struct fl_why fl_why_join;
+/** Parked in filch_join on a scope; in filch_call, into any runtime. */
+extern const struct fl_why fl_why_join, fl_why_call;
 
 /** Makes an all-zero scope with an owner the root of a tree. */
 void fl_scope_root(struct filch_scope *scope);

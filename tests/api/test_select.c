@@ -29,9 +29,9 @@ static int at_once(void *arg)
     filch_event_set(&set);
     must(ints_send(full, 1) == 0);
     ints_close(closed);
-    filch_case nothing[] = {ints_case_recv(empty, &out),   ints_case_send(empty, &in), ints_case_send(full, &in),
-                            filch_case_event(&never),      filch_case_sem(&none),      (filch_case){0},
-                            filch_case_until(FILCH_NEVER), filch_case_fd(-1, POLLIN),  filch_case_default()};
+    filch_case nothing[] = {ints_case_recv(empty, &out), ints_case_send(empty, &in), ints_case_send(full, &in),
+                            filch_case_event(&never),    filch_case_sem(&none),      (filch_case){0},
+                            filch_case_recv(NULL, &out), filch_case_fd(-1, POLLIN),  filch_case_default()};
     int pair[2];
     must(pipe(pair) == 0);
     nothing[7] = filch_case_fd(pair[0], POLLIN);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Out of work: what a worker does when its own queues are empty, until there is work or the runtime ends.
+ *
+ * In order: what is at hand (the ring, the timers, the inject queue), the others (sched/steal.c), and sleep, in the ring. How it sleeps depends on who is awake:
+ * while others work it naps as the watch, so that what they are too busy to do is done soon; when everybody is out of work it lingers for a moment and then sleeps
+ * until it is woken (sched/idle.h, docs/decisions/0004).
+ *
+ * Invariants
+ *   1. Whoever sleeps without a limit has registered, passed a barrier, and looked everywhere again.
+ *   2. A thief whose loot kept it busy for less than twice what the theft took naps, twice as long each time, up to NAP_MAX; worthy loot
+ *      sets the nap back to NAP_MIN.
+ *   3. The last one to go to sleep asks whether anything is left that could wake a task, if the host wants to know. */
+#include "machine/clock.h"
+#include "sched/worker.h"
+
+#define NAP_MIN 20000         /* ns */
+#define NAP_MAX 500000        /* ns */
+#define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
+#define TOGETHER 100000       /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
+#define PAUSE 150000          /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
+#define LINGER 2000000        /* ns */
+#define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
+#define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
+#define TRIM_KEEP 64          /* stacks a class that keep it */
+
+/* What is at hand without asking others. */
+static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
+{
+    fl_ring_flush(&w->ring);
+    if (fl_ring_ready(&w->ring))
+        fl_ring_reap(&w->ring, true);
+    fl_wheel_fire(&w->wheel, now);
+    struct fl_task *task = fl_ready_pop(&w->ready);
+    struct fl_item item;
+    if (!task)
+        task = fl_inject_pop(&w->runtime->inject);
+    if (!task && (fl_deque_next(&w->hot.deque_, &item) || fl_deque_oldest(&w->hot.deque_, &item)) && !(task = fl_item_task(w, &item)))
+        fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
+    return task;
+}
+
+/* The earliest timer among all workers, a little later for those that are awake to look after theirs. */
+static int64_t earliest_timer(struct fl_worker *w)
+{
+    int64_t earliest = INT64_MAX;
+    for (unsigned i = 0; i < w->runtime->count; i++) {
+        struct fl_worker *other = w->runtime->workers[i];
+        int64_t next = load_relaxed(&other->wheel.next); /* hint: a timer that is added later wakes or is looked after by its worker */
+        if (other != w && next != INT64_MAX)
+            next += OVERDUE;
+        earliest = next < earliest ? next : earliest;
+    }
+    return earliest;
+}
+
+static int64_t until(int64_t now, int64_t when)
+{
+    return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
+}
+
+/* Whether tasks were dispatched anywhere since this was last asked. */
+static bool others_were_active(struct fl_worker *w)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < w->runtime->count; i++)
+        sum += load_relaxed(&w->runtime->workers[i]->counters.dispatched); /* hint: only decides whether to linger */
+    bool active = sum != w->seen_dispatched;
+    w->seen_dispatched = sum;
+    return active;
+}
+
+/* With many timers on the wheel: a little longer, so that several are due when it is over. */
+static int64_t together(struct fl_worker *w, int64_t timer)
+{
+    return timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS ? TOGETHER : timer; /* hint: how many, roughly */
+}
+
+/* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
+static void nap(struct fl_worker *w, int64_t now)
+{
+    int64_t timer = until(now, earliest_timer(w));
+    w->nap = w->nap > NAP_MIN ? w->nap : NAP_MIN;
+    fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
+    fl_idle_nap_over(&w->runtime->idle);
+    w->nap = 2 * w->nap < NAP_MAX ? 2 * w->nap : NAP_MAX;
+}
+
+/* ---- whether anything can still happen ---- */
+
+/* Whether nobody works, and no timer, no operation, no kernel thread and no thread of the host is there that could wake a task. All workers sleep, so nobody but those could
+ * change the answer. */
+static bool is_quiet(struct filch_runtime *runtime)
+{
+    uint64_t word = load_acquire(&runtime->idle.word); /* [doze] what the others did before they registered is visible */
+    if (fl_idle_sleeping(word) < runtime->count || fl_work_visible(runtime))
+        return false;
+    if (load_acquire(&runtime->threads) || load_acquire(&runtime->held) ||
+        load_acquire(&runtime->visitors)) /* [held] pairs with filch_let_go; [threads]; [visit] */
+        return false;
+    for (unsigned i = 0; i < runtime->count; i++) {
+        struct fl_worker *w = runtime->workers[i];
+        if (load_relaxed(&w->wheel.count) || load_relaxed(&w->ring.inflight)) /* own: a worker that sleeps; the barrier before orders it */
+            return false;
+    }
+    return load_relaxed(&runtime->state) != FL_ENDING; /* hint: then no task is left, and nothing will be found */
+}
+
+/* Once each time that the runtime comes to a rest. */
+static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    uint64_t sum = 1;
+    for (unsigned i = 0; i < runtime->count; i++)
+        sum += load_relaxed(&runtime->workers[i]->counters.parks);          /* counter; of workers that sleep */
+    if (is_quiet(runtime) && exchange_acq_rel(&runtime->asked, sum) != sum) /* own: the first of those that come to this at once */
+        runtime->hooks->stuck(runtime);
+}
+
+/* Registers as a sleeper and sleeps until woken, until a completion or timer of its own, or until it has lingered. It searches again afterwards. */
+static void sleep_(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
+    fl_count(&w->counters.sleeps, 1);
+    /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
+    uint64_t word = load_relaxed(&runtime->idle.word); /* [doze] the read behind the barrier */
+    bool unwatched = !linger && fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
+                     fl_idle_searching(word) + fl_idle_sleeping(word) < runtime->count;
+    if (!linger && unlikely(runtime->on_deadlock != NULL))
+        ask_whether_stuck(w);
+    if (!unwatched && !fl_work_visible(runtime) &&
+        load_relaxed(&runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes every sleeper afterwards */
+        int64_t began = fl_clock(), now = began;
+        while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {
+            int64_t timer =
+                until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
+            int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
+            timer = together(w, timer);
+            fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
+            now = fl_clock();
+            if (linger && now - began >= LINGER)
+                break;
+            if (linger && earliest_timer(w) <= now)
+                break;
+            if (!linger && now - began >= TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
+                fl_stack_trim(&w->stacks, TRIM_KEEP);
+        }
+    }
+    fl_idle_undo(&runtime->idle, &w->sleeper);
+}
+
+/* Judges the last theft by how long its loot kept this worker busy. @return whether to leave the others alone for a nap. */
+static bool theft_was_poor(struct fl_worker *w, int64_t now)
+{
+    if (w->theft_cost == 0)
+        return false;
+    bool poor = now - w->theft_end < 2 * w->theft_cost;
+    w->theft_cost = 0;
+    if (!poor)
+        w->nap = NAP_MIN;
+    return poor;
+}
+
+struct fl_task *fl_worker_search(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    struct fl_idle *idle = &runtime->idle;
+    int64_t now = fl_clock();
+    struct fl_task *task = at_hand(w, now);
+    if (task)
+        return task;
+    bool rest = theft_was_poor(w, now);
+    fl_idle_search(idle);
+    for (;;) {
+        if (load_acquire(&runtime->state) == FL_ENDING) { /* [end] pairs with filch_stop */
+            if (fl_idle_found(idle))
+                fl_wake_one(runtime);
+            return NULL;
+        }
+        now = fl_clock();
+        if (!rest) {
+            task = fl_steal(w);
+            if (!task)
+                task = at_hand(w, now);
+        } else {
+            task = at_hand(w, now);
+        }
+        if (task)
+            break;
+        rest = false;
+        uint64_t word = load_relaxed(&idle->word);                /* hint: decides between two ways to wait, both right */
+        int64_t timer = until(now, load_relaxed(&w->wheel.next)); /* hint: its own; an earlier one that others add waits as long at most */
+        if (timer <= PAUSE) {
+            fl_idle_pause(idle);
+            if (timer > 0)
+                fl_ring_sleep(&w->ring, together(w, timer));
+            fl_idle_search(idle);
+            continue;
+        }
+        unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
+        if (quiet < runtime->count && fl_idle_nap(idle))
+            nap(w, now);
+        else
+            sleep_(w);
+        w->looked = fl_clock();
+    }
+    if (fl_idle_found(idle))
+        fl_wake_one(runtime);
+    return task;
+}
