@@ -54,6 +54,7 @@ static const struct fl_hooks hooks = {
     .child_failed = fl_scope_child_failed,
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,
+    .locals_end = fl_locals_end,
     .stuck = fl_deadlock_report,
 };
 
@@ -133,6 +134,8 @@ static void *thread_main(void *arg)
     struct filch_scope *scope = task->scope;
     filch_worker_tls_ = &w->hot;
     int result = task->fn(task->arg);
+    if (task->flags & FL_TASK_LOCALS)
+        fl_locals_end(task);
     filch_worker_tls_ = &fl_no_worker.hot;
     if (result < 0)
         runtime->hooks->child_failed(scope, result);

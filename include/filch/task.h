@@ -27,7 +27,7 @@ struct filch_link_ {
 typedef struct filch_scope {
     struct filch_task_head_ *owner_; /* the task that opened it */
     struct filch_scope *parent_;     /* the scope around it */
-    int64_t mine_;                   /* children spawned by the owner, less those it ran in place */
+    int64_t mine_;                   /* FILCH_CHILD_ for each child spawned by the owner, less those it ran in place; FILCH_JOINING_ */
     int64_t others_;                 /* atomic: minus the children that ended elsewhere; see runtime/sync/scope.c */
     uint32_t state_;                 /* atomic: which of the slow parts below are in use */
     int32_t result_;                 /* atomic: the first failure, or 0 */
@@ -45,6 +45,9 @@ typedef struct filch_scope {
         uint32_t state_;
     } timer_;
 } filch_scope;
+
+#define FILCH_CHILD_ ((int64_t)2)
+#define FILCH_JOINING_ ((int64_t)1) /* the owner runs a child in place */
 
 /* The seldom paths of the inline functions below. */
 FILCH_API void filch_scope_enter_until_(filch_scope *scope, int64_t deadline);
@@ -122,7 +125,7 @@ static inline FILCH_PARKS int filch_spawn(filch_scope *scope, filch_fn *fn, void
     if (FILCH_UNLIKELY_(scope->owner_ != w->current_) || FILCH_UNLIKELY_(bottom >= w->deque_.limit_))
         return filch_spawn_slow_(scope, fn, arg);
     filch_deque_put_(&w->deque_, filch_slot_own_(&w->deque_, bottom), bottom, (uintptr_t)fn, (uintptr_t)arg, (uintptr_t)scope);
-    scope->mine_++;
+    scope->mine_ += FILCH_CHILD_;
     if (filch_sleepers_(w))
         filch_notify_();
     return 0;
@@ -158,6 +161,7 @@ static inline FILCH_PARKS int filch_spawn_result(filch_scope *scope, filch_resul
 typedef struct filch_task_options {
     const char *name;  /**< for dumps and gdb; not copied, must outlive the task */
     size_t stack_size; /**< bytes, rounded up to a power of two, at most 64 MiB; 0: the runtime's */
+    bool inherit;      /**< the child begins with the caller's task-local values */
 } filch_task_options;
 
 /** As filch_spawn, with options.
@@ -172,20 +176,21 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
     struct filch_worker_ *w = filch_self_();
     if (FILCH_UNLIKELY_(!w->current_) || FILCH_UNLIKELY_(w->current_->inner_ != scope)) /* the innermost one of the caller's */
         return filch_join_slow_(scope);
-    while (scope->mine_ > 0) {
+    while (scope->mine_ > FILCH_JOINING_) {
         struct filch_slot_ *slot;
         if (!filch_may_nest_(w) || FILCH_UNLIKELY_(!filch_deque_take_back_(&w->deque_, (uintptr_t)scope, &slot)))
             return filch_join_slow_(scope);
-        scope->mine_--;
+        scope->mine_ = (scope->mine_ - FILCH_CHILD_) | FILCH_JOINING_;
         int result = ((filch_fn *)slot->fn_)((void *)slot->arg_);
         if (FILCH_UNLIKELY_(result < 0))
             filch_child_failed_(scope, result);
         w = filch_self_();
     }
+    scope->mine_ = 0;
     int64_t others = __atomic_load_n(&scope->others_, __ATOMIC_ACQUIRE);  /* [told] pairs with fl_join_told; first of all */
     uint32_t state = __atomic_load_n(&scope->state_, __ATOMIC_RELAXED);   /* hint: as above */
     int32_t failure = __atomic_load_n(&scope->result_, __ATOMIC_RELAXED); /* hint: as above */
-    if (FILCH_LIKELY_((scope->mine_ | others | (int64_t)(state | (uint32_t)failure)) == 0))
+    if (FILCH_LIKELY_((others | (int64_t)(state | (uint32_t)failure)) == 0))
         return 0;
     return filch_join_slow_(scope);
 }
@@ -210,6 +215,27 @@ FILCH_API const char *filch_name(void);
 
 /** Names the calling task; not copied. Context: task, never parks. */
 FILCH_API void filch_set_name(const char *name);
+
+/* ---- task-local values ---- */
+
+/** A task-local variable: one value a task, NULL at first. Static, and there as long as any task that has a value. All-zero is valid. */
+typedef struct filch_local {
+    void (*destroy)(
+        void *
+            value); /**< called for a value that isn't NULL when its task ends, by that task, the latest first; may park, may set values; NULL: nothing */
+    void *(*inherit)(
+        void *
+            value); /**< what a child that inherits gets for it, NULL for none; called by the parent at the spawn. Without this function a value that
+                                      has no destroy is passed on as it is, and one that has is not */
+} filch_local;
+
+/** Sets the calling task's value; NULL takes it away. The old one is not destroyed. A task that has values runs its children on stacks of their own, also
+ * while it joins: each task has its own values, wherever it runs. In-frame forks and the parts of filch_for have none of their own: they must not call this.
+ * @return 0; -ENOMEM; -EINVAL on a plain thread. Context: task, never parks. */
+FILCH_API int filch_local_set(const filch_local *local, void *value);
+
+/** The calling task's value, or NULL. Context: any thread, never parks. */
+FILCH_API void *filch_local_get(const filch_local *local);
 
 /* ---- the in-frame fork: one child, no descriptor, no count ---- */
 

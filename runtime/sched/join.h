@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The count by which a joiner waits: the part of a scope the scheduler must know.
  *
- * mine_    plain: children the owner spawned, less those it ran in place. Only the owner touches it.
+ * mine_    plain: children the owner spawned, less those it ran in place, in units of FILCH_CHILD_; plus FILCH_JOINING_ while it runs one in place. Only the
+ *          owner touches it.
  * others_  atomic: minus the children that ended elsewhere, plus those that others spawned. When the owner parks to join, it adds what it
  *          misses, mine_, and the bias FL_JOINER_WAITS; whoever brings the sum to exactly the bias makes the owner ready.
  *
@@ -39,6 +40,12 @@ FL_INLINE _Atomic(int64_t) *fl_join_others(struct filch_scope *scope)
     return fl_atomic(int64_t, &scope->others_);
 }
 
+/** How many children mine_ stands for. */
+FL_INLINE int64_t fl_join_mine(const struct filch_scope *scope)
+{
+    return scope->mine_ / FILCH_CHILD_; /* never negative */
+}
+
 /** `n` children have ended elsewhere. @return the owner, if it waits and that was all: the caller must make it run. The scope may be gone then. */
 FL_INLINE struct fl_task *fl_join_told(struct filch_scope *scope, int64_t n)
 {
@@ -52,14 +59,14 @@ FL_INLINE struct fl_task *fl_join_told(struct filch_scope *scope, int64_t n)
 /** The owner, off its stack, waits for what it misses. @return whether nothing was missing after all: then it must be made ready. */
 FL_INLINE bool fl_join_wait(struct filch_scope *scope)
 {
-    int64_t missing = scope->mine_ + FL_JOINER_WAITS;
+    int64_t missing = fl_join_mine(scope) + FL_JOINER_WAITS;
     return add_acq_rel(fl_join_others(scope), missing) + missing == FL_JOINER_WAITS; /* [told] pairs with fl_join_told */
 }
 
 /** The same for an owner that waits for other things besides. */
 FL_INLINE bool fl_join_select(struct filch_scope *scope)
 {
-    int64_t missing = scope->mine_ + FL_JOINER_SELECTS;
+    int64_t missing = fl_join_mine(scope) + FL_JOINER_SELECTS;
     return add_acq_rel(fl_join_others(scope), missing) + missing == FL_JOINER_SELECTS; /* [told] pairs with fl_join_told */
 }
 
@@ -68,7 +75,7 @@ FL_INLINE bool fl_join_take_back(struct filch_scope *scope, int64_t bias)
 {
     int64_t seen = load_relaxed(fl_join_others(scope)); /* hint: the swap decides */
     while (seen != bias)
-        if (cas_weak_acq_rel(fl_join_others(scope), &seen, seen - scope->mine_ - bias)) /* [told] pairs with fl_join_told */
+        if (cas_weak_acq_rel(fl_join_others(scope), &seen, seen - fl_join_mine(scope) - bias)) /* [told] pairs with fl_join_told */
             return true;
     return false;
 }
@@ -76,7 +83,7 @@ FL_INLINE bool fl_join_take_back(struct filch_scope *scope, int64_t bias)
 /** How many children the owner would wait for now; 0: none, and what they did is visible. */
 FL_INLINE int64_t fl_join_missing(struct filch_scope *scope)
 {
-    return scope->mine_ + load_acquire(fl_join_others(scope)); /* [told] pairs with fl_join_told */
+    return fl_join_mine(scope) + load_acquire(fl_join_others(scope)); /* [told] pairs with fl_join_told */
 }
 
 /** Nothing is missing: counts from zero again. */

@@ -24,6 +24,7 @@
 #include <filch/task.h>
 
 struct filch_runtime;
+struct fl_locals;
 struct fl_stack;
 
 /** Flags of a task. All but zero send its end through the slow path. */
@@ -33,6 +34,7 @@ enum fl_task_flag {
     FL_TASK_THREAD = 4,  /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
     FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */
     FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
+    FL_TASK_LOCALS = 32, /**< has task-local values (sync/local.c): runs no child in place */
 };
 
 /** One who has come first to the place where an in-frame fork ends and is met (sync/frame.c). */
@@ -76,7 +78,10 @@ struct fl_task {
     union {
         struct {
             filch_fn *fn; /**< what it runs; used once, when it begins */
-            void *arg;
+            union {
+                void *arg;
+                struct fl_locals *locals; /**< FL_TASK_LOCALS: it has begun, and arg was used */
+            };
             struct fl_list link; /**< FL_TASK_LINKED: in the scope's list */
         };
         struct fl_fork_end fork_end; /**< FL_TASK_FRAME: once it has ended, until it is met */

@@ -121,6 +121,12 @@ struct fl_task *fl_worker_tell(struct fl_worker *w)
  * descriptor is gone. */
 static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int result)
 {
+    if (task->flags & FL_TASK_LOCALS) {
+        fl_worker_set_task(w, task);
+        w->runtime->hooks->locals_end(task);
+        w = fl_self();
+        w->hot.current_ = NULL;
+    }
     if (result < 0 && !(task->flags & FL_TASK_FRAME))
         w->runtime->hooks->child_failed(task->scope, result);
     if (task->flags & FL_TASK_LINKED)
@@ -136,16 +142,20 @@ static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int 
     return true;
 }
 
-/* A task that the loop ran has ended. */
-FL_INLINE void end(struct fl_worker *w, struct fl_task *task, int result)
+/* A task that the loop ran has ended. @return the worker, another one if what was left to do has parked */
+FL_INLINE struct fl_worker *end(struct fl_worker *w, struct fl_task *task, int result)
 {
     struct filch_scope *scope = task->scope;
-    if (unlikely((task->flags | (uint32_t)(result < 0)) != 0) && !end_slow(w, task, result))
-        return;
+    if (unlikely((task->flags | (uint32_t)(result < 0)) != 0)) {
+        bool counts = end_slow(w, task, result);
+        w = fl_self();
+        if (!counts)
+            return w;
+    }
     fl_worker_put_task(w, task);
     if (likely(w->ended_scope == scope)) {
         w->ended++;
-        return;
+        return w;
     }
     if (w->ended_scope) {
         struct fl_task *joiner = fl_worker_tell(w);
@@ -154,6 +164,7 @@ FL_INLINE void end(struct fl_worker *w, struct fl_task *task, int result)
     }
     w->ended_scope = scope;
     w->ended = 1;
+    return w;
 }
 
 /* From the loop on an otherwise empty stack to a task that has a stack of its own. */
@@ -370,7 +381,7 @@ void fl_worker_loop(void)
         int result = task->fn(task->arg);
         w = fl_self();
         w->hot.current_ = NULL;
-        end(w, task, result);
+        w = end(w, task, result);
         task = NULL;
     }
 }

@@ -25,6 +25,7 @@ struct fl_hooks {
     void (*child_failed)(struct filch_scope *scope, int result);        /**< a child returned a negative result */
     void (*unlink)(struct fl_task *task);                               /**< a FL_TASK_LINKED task has ended */
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
+    void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
     void (*stuck)(struct filch_runtime *runtime);                       /**< nothing can happen any more but by tasks, and none can go on */
 };
 

@@ -40,13 +40,14 @@
 
 #include <errno.h>
 
-#define READY 1u    /* the slow half is initialised */
-#define INIT 2u     /* somebody initialises it */
-#define LINKED 4u   /* in the parent's list */
-#define TIMER 8u    /* has a deadline */
-#define COLLECT 16u /* a failure cancels nobody */
-#define SHIELD 32u  /* cancels from outside end here */
-#define SHADED 64u  /* the owner is in a shield further in; under the lock */
+#define READY 1u               /* the slow half is initialised */
+#define INIT 2u                /* somebody initialises it */
+#define LINKED 4u              /* in the parent's list */
+#define TIMER 8u               /* has a deadline */
+#define COLLECT 16u            /* a failure cancels nobody */
+#define SHIELD 32u             /* cancels from outside end here */
+#define LOCALS FL_SCOPE_LOCALS /* a child that runs in place has task-local values */
+#define SHADED 64u             /* the owner is in a shield further in; under the lock */
 
 #define SPAWN_BOUND 1024
 #define WAKE_PART 32 /* tasks that a cancel wakes before it lets others at the list */
@@ -471,7 +472,7 @@ static void settle(filch_scope *scope)
     int64_t ended = load_acquire(fl_join_others(scope)); /* [told] pairs with fl_join_told */
     if (ended < 0) {
         add_acq_rel(fl_join_others(scope), -ended); /* [told] later ends are counted from here */
-        scope->mine_ += ended;
+        scope->mine_ += FILCH_CHILD_ * ended;
     }
 }
 
@@ -485,11 +486,11 @@ static void let_them_go_first(struct fl_worker *w, filch_scope *scope)
 {
     settle(scope);
     int64_t unstarted;
-    while ((unstarted = fl_deque_size_hint(&w->hot.deque_)) >= SPAWN_BOUND && scope->mine_ >= SPAWN_BOUND && fl_park_yield(w)) {
+    while ((unstarted = fl_deque_size_hint(&w->hot.deque_)) >= SPAWN_BOUND && fl_join_mine(scope) >= SPAWN_BOUND && fl_park_yield(w)) {
         w = fl_self();
         settle(scope);
     }
-    int64_t mine = scope->mine_ < unstarted ? scope->mine_ : unstarted;
+    int64_t mine = fl_join_mine(scope) < unstarted ? fl_join_mine(scope) : unstarted;
     fl_deque_bound(&w->hot.deque_, mine < SPAWN_BOUND ? SPAWN_BOUND - mine : SPAWN_BOUND / 16);
 }
 
@@ -541,17 +542,17 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
     bool mine = scope->owner_ == w->hot.current_,
          bound = load_relaxed(FL_DEQUE_BOTTOM(&w->hot.deque_)) >= w->hot.deque_.limit_; /* own: this worker's */
     if (mine)
-        scope->mine_++;
+        scope->mine_ += FILCH_CHILD_;
     else
         add_acq_rel(fl_join_others(scope), 1); /* [told] the caller is a child of it, so it can't be joined before this */
     int error = 0;
-    if (options->name || options->stack_size || w->hot.kind_ == FL_KIND_THREAD)
+    if (options->name || options->stack_size || options->inherit || w->hot.kind_ == FL_KIND_THREAD)
         error = spawn_task(w, scope, options, fn, arg);
     else if (!fl_deque_push(&w->hot.deque_, &(struct fl_item){.fn = (uintptr_t)fn, .arg = (uintptr_t)arg, .whose = (uintptr_t)scope}))
         error = -ENOMEM;
     if (error) {
         if (mine)
-            scope->mine_--;
+            scope->mine_ -= FILCH_CHILD_;
         else
             sub_acq_rel(fl_join_others(scope), 1); /* [told] as if it had never been */
         return error;
@@ -571,7 +572,18 @@ int filch_spawn_slow_(filch_scope *scope, filch_fn *fn, void *arg)
 
 int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
 {
-    return spawn(scope, options ? options : &(filch_task_options){0}, fn, arg);
+    static const filch_task_options none;
+    if (!options)
+        options = &none;
+    if (!options->inherit)
+        return spawn(scope, options, fn, arg);
+    struct fl_heir *heir;
+    int r = fl_locals_bequeath(fn, arg, &heir);
+    if (r == 0)
+        r = spawn(scope, options, fl_locals_run_heir, heir);
+    if (r < 0)
+        fl_locals_disinherit(heir);
+    return r;
 }
 
 /* ---- join ---- */
@@ -618,10 +630,12 @@ void filch_child_failed_(filch_scope *scope, int result)
 /* A named child has a descriptor of its own; without a stack of its own it runs in place as well. */
 static void run_task(struct fl_worker *w, struct filch_scope *scope, struct fl_task *task)
 {
-    scope->mine_--;
+    scope->mine_ -= FILCH_CHILD_;
     task->flags &= ~(uint32_t)FL_TASK_NEW;
     fl_worker_set_task(w, task);
     int result = task->fn(task->arg);
+    if (unlikely(task->flags & FL_TASK_LOCALS))
+        fl_locals_end(task);
     w = fl_self();
     w->hot.current_ = scope->owner_;
     if (task->flags & FL_TASK_LINKED)
@@ -634,6 +648,16 @@ static void run_task(struct fl_worker *w, struct filch_scope *scope, struct fl_t
         fl_scope_child_failed(scope, result);
 }
 
+/* A child that ran in place in the owner's name has ended: what was local to it ends too. */
+FL_INLINE void end_locals(struct filch_scope *scope)
+{
+    struct fl_task *task = owner_of(scope);
+    if (unlikely(task->flags & FL_TASK_LOCALS) && fl_locals_belong(task, scope)) {
+        fl_locals_end(task);
+        and_acq_rel(state_of(scope), ~LOCALS); /* own: only the owner sets it */
+    }
+}
+
 /* Takes a child of `scope` from the worker's deque and runs it here. @return false: the newest item is none. */
 static bool run_child(struct fl_worker *w, struct filch_scope *scope)
 {
@@ -641,8 +665,10 @@ static bool run_child(struct fl_worker *w, struct filch_scope *scope)
     if (!fl_deque_pop(&w->hot.deque_, &item))
         return false;
     if (item.whose == (uintptr_t)scope) {
-        scope->mine_--;
+        scope->mine_ = (scope->mine_ - FILCH_CHILD_) | FILCH_JOINING_;
         int result = ((filch_fn *)item.fn)((void *)item.arg);
+        scope->mine_ &= ~FILCH_JOINING_;
+        end_locals(scope);
         if (result < 0)
             fl_scope_child_failed(scope, result);
         return true;
@@ -662,6 +688,9 @@ int filch_join_slow_(filch_scope *scope)
     struct fl_worker *w = fl_self();
     if (w->hot.current_ != scope->owner_)
         fl_misuse("filch_join by a task that did not open the scope", "scope", scope, owner_of(scope));
+    scope->mine_ &= ~FILCH_JOINING_;
+    end_locals(scope);
+    w = fl_self();
     if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
         struct fl_task *first = fl_worker_look_round(w);
         if (first)
@@ -669,7 +698,7 @@ int filch_join_slow_(filch_scope *scope)
         w = fl_self();
     }
     if (scope->owner_->inner_ == scope && !fl_deep(w)) /* a child in place belongs to the innermost scope */
-        while (scope->mine_ > 0) {
+        while (scope->mine_ >= FILCH_CHILD_) {
             if (!run_child(w, scope))
                 return wait_for_children(scope);
             w = fl_self();

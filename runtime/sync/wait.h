@@ -75,6 +75,24 @@ bool fl_fork_awaited(struct filch_runtime *runtime, int64_t token);
 /** Frees the table of forks; nobody uses it any more. */
 void fl_forks_fini(struct filch_runtime *runtime);
 
+/* ---- sync/local.c ---- */
+
+#define FL_SCOPE_LOCALS 128u /* in state_: a child that the owner runs in place has task-local values */
+
+struct fl_heir;
+
+/** The end of a task, or of a child that ran in place, with FL_TASK_LOCALS: destroys its values. May park. */
+void fl_locals_end(struct fl_task *task);
+
+/** Whether the values of `task`, which has some, are those of a child of `scope` that it runs in place. */
+bool fl_locals_belong(const struct fl_task *task, const struct filch_scope *scope);
+
+/** What a child that inherits runs instead of `fn(arg)`: fl_locals_run_heir(heir). @return 0, -ENOMEM with *ret_heir NULL */
+int fl_locals_bequeath(filch_fn *fn, void *arg, struct fl_heir **ret_heir);
+int fl_locals_run_heir(void *heir);
+/** The child could not be spawned. NULL is allowed. */
+void fl_locals_disinherit(struct fl_heir *heir);
+
 /** Starts an isolated task on a kernel thread of its own, with a stack of at least `stack_size` bytes and the runtime's size. @return 0 or -errno. runtime.c gives it. */
 int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t stack_size);
 

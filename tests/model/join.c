@@ -115,7 +115,7 @@ int main(void)
 {
     scope = malloc(sizeof *scope);
     scope->owner_ = &owner.head;
-    scope->mine_ = SCENARIO == 3 ? 1 : CHILDREN;
+    scope->mine_ = FILCH_CHILD_ * (SCENARIO == 3 ? 1 : CHILDREN);
     scope->others_ = 0;
 #if SCENARIO == 1
     pthread_t a = start(one, (void *)0), b = start(one, (void *)1);
@@ -233,7 +233,7 @@ int main(void)
     filch_scope_enter_(&scope);
 #if SCENARIO == 5 || SCENARIO == 6
     filch_scope_enter_(&inner);
-    inner.mine_ = 1;
+    inner.mine_ = FILCH_CHILD_;
     pthread_t a = start(parent, (void *)0), b = start(grandchild, (void *)1);
     if (fl_join_missing(&inner) == 0) {
         fl_join_reset(&inner);
