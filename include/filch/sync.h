@@ -139,6 +139,27 @@ typedef struct filch_once {
  * @return what `fn` returned. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_once_call(filch_once *once, filch_fn *fn, void *arg);
 
+/** A latch: waits until a count comes to zero, as a WaitGroup does elsewhere. For work that is not the children of one scope. All-zero is open; FILCH_LATCH(n) has n to
+ * wait for. */
+typedef struct filch_latch {
+    int64_t count_;
+    uint32_t lock_, pad_;
+    void *first_, *last_;
+} filch_latch;
+
+#define FILCH_LATCH(n)  \
+    {                   \
+        (n), 0, 0, 0, 0 \
+    }
+
+/** Adds `n`, which may be negative, to the count; at zero all who wait go on, and what happened before is visible to them. Panics below zero. Who was let
+ * through may free the latch if nobody else is to use it. Context: task or any thread, never parks. */
+FILCH_API void filch_latch_add(filch_latch *latch, int64_t n);
+
+/** Waits until the count is zero.
+ * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled; -ENOMEM no stack to go on with. Context: task or any thread, parks. */
+FILCH_API FILCH_PARKS int filch_latch_wait(filch_latch *latch);
+
 /** A barrier: a place where tasks wait for each other, over and over. All-zero is valid. */
 typedef struct filch_barrier {
     uint32_t lock_, here_;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two meeting places: once, where the first does the work and the others wait for it, and the barrier, where the last lets all go. */
+/* Three meeting places: once, where the first does the work and the others wait for it; the barrier, where the last lets all go; and the latch, where those who wait
+ * are not those who are waited for. */
 #include "sync/waitq.h"
 
 #include <filch/sync.h>
@@ -68,5 +69,45 @@ int filch_barrier_wait(filch_barrier *barrier, unsigned parties)
     fl_lock_give(lock_of(barrier));
     if (!queued)
         fl_waitq_let_go(&w);
+    return r;
+}
+
+/* ---- the latch ---- */
+
+static struct fl_lock *latch_lock(filch_latch *latch)
+{
+    return (struct fl_lock *)&latch->lock_;
+}
+
+void filch_latch_add(filch_latch *latch, int64_t n)
+{
+    fl_lock_take(latch_lock(latch));
+    int64_t count = latch->count_ += n;
+    struct fl_waiter *all = count == 0 ? fl_waitq_take_all(FL_WAITQ(latch)) : NULL;
+    fl_lock_give(latch_lock(latch)); /* the last touch */
+    if (count < 0)
+        fl_misuse("filch_latch_add: the count is below zero", "latch", latch, NULL);
+    fl_waitq_wake_all(all);
+}
+
+static const struct fl_why counts = {.name = "latch"};
+
+int filch_latch_wait(filch_latch *latch)
+{
+    struct fl_task stand_in, *task = fl_waiter(&stand_in);
+    struct fl_waiter w = {.task = task};
+    fl_wait_begin(task);
+    fl_lock_take(latch_lock(latch));
+    bool open = latch->count_ == 0;
+    if (!open)
+        fl_waitq_append(FL_WAITQ(latch), &w);
+    fl_lock_give(latch_lock(latch));
+    if (open) {
+        fl_wait_end(task);
+        return 0;
+    }
+    int r = fl_wait(task, &counts, latch, true);
+    if (r != 0)
+        fl_waitq_leave(FL_WAITQ(latch), latch_lock(latch), &w);
     return r;
 }

@@ -355,3 +355,70 @@ Test(wait, a_barrier_lets_all_go_when_all_are_there)
         must(atomic_load(&m.last) == PHASES);
     }
 }
+
+/* ---- the latch ---- */
+
+struct works {
+    filch_latch latch;
+    int done[20]; /* plain */
+    atomic_int next;
+};
+
+static int work_for_latch(void *arg)
+{
+    struct works *works = arg;
+    int i = atomic_fetch_add(&works->next, 1);
+    filch_sleep(1000);
+    works->done[i] = i + 1;
+    filch_latch_add(&works->latch, -1);
+    return 0;
+}
+
+static int wait_for_latch(void *arg)
+{
+    struct works *works = arg;
+    must(filch_latch_wait(&works->latch) == 0);
+    for (int i = 0; i < 20; i++)
+        must(works->done[i] == i + 1);
+    return 0;
+}
+
+static void *thread_waits_for_latch(void *arg)
+{
+    wait_for_latch(arg);
+    return NULL;
+}
+
+static int use_latch(void *arg)
+{
+    struct works *works = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 3; i++)
+        must(filch_spawn(&s, wait_for_latch, works) == 0);
+    {
+        FILCH_SCOPE_UNTIL(short_time, filch_after(FILCH_MSEC(1)));
+        must(filch_latch_wait(&works->latch) == -ETIMEDOUT);
+    }
+    for (int i = 0; i < 20; i++)
+        must(filch_spawn(&s, work_for_latch, works) == 0);
+    must(filch_join(&s) == 0 && filch_latch_wait(&works->latch) == 0);
+    return 0;
+}
+
+Test(wait, a_latch_opens_when_all_is_done)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct works works = {.latch = FILCH_LATCH(19)};
+        filch_latch_add(&works.latch, 1);
+        pthread_t thread = thread_start(thread_waits_for_latch, &works);
+        must(filch_run(config, use_latch, &works) == 0);
+        thread_join(thread);
+    }
+}
+
+Test(wait, a_latch_below_zero_panics, .signal = SIGABRT)
+{
+    filch_latch latch = {0};
+    filch_latch_add(&latch, -1);
+}
