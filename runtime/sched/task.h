@@ -29,7 +29,7 @@ struct fl_stack;
 
 /** Flags of a task. All but zero send its end through the slow path. */
 enum fl_task_flag {
-    FL_TASK_LINKED = 1,  /**< in its scope's list of tasks that have parked (sync/scope.c) */
+    FL_TASK_LINKED = 1,  /**< in its scope's list of tasks that have parked (sync/cancel.c) */
     FL_TASK_FRAME = 2,   /**< carries a stolen in-frame fork, which counts in no scope (sync/frame.c) */
     FL_TASK_THREAD = 4,  /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
     FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */

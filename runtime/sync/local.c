@@ -9,7 +9,7 @@
  *   1. FL_TASK_LOCALS: task->locals is the list, and the floor of the task's stack is NO_ROOM.
  *   2. The list ends before anything else runs under the descriptor: at the end of the task, or when filch_join finds the child of its scope ended,
  *      which it notices because the floor, and FL_SCOPE_LOCALS in the scope, send it the long way. */
-#include "sync/wait.h"
+#include "sync/scope.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static void install(struct fl_task *task, struct fl_locals *locals)
 {
     locals->joining = joining(task);
     if (locals->joining)
-        or_acq_rel(fl_atomic(uint32_t, &locals->joining->state_), FL_SCOPE_LOCALS); /* own: the owner, which is this task */
+        or_acq_rel(fl_scope_state(locals->joining), FL_SCOPE_LOCALS); /* own: the owner, which is this task */
     task->locals = locals;
     task->flags |= FL_TASK_LOCALS;
     set_floor(task, false);

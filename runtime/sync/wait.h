@@ -77,8 +77,6 @@ void fl_forks_fini(struct filch_runtime *runtime);
 
 /* ---- sync/local.c ---- */
 
-#define FL_SCOPE_LOCALS 128u /* in state_: a child that the owner runs in place has task-local values */
-
 struct fl_heir;
 
 /** The end of a task, or of a child that ran in place, with FL_TASK_LOCALS: destroys its values. May park. */
