@@ -66,7 +66,7 @@ static void set_manual(filch_event *event)
         return;
     }
     struct fl_waiter *w = fl_waitq_first(line_of(event));
-    *line_of(event) = (struct fl_waitq){0};
+    *line_of(event) = (struct fl_waitq){.last = NULL};
     event->taken_++;
     unlock(event, SET);
     while (w) {

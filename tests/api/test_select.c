@@ -351,7 +351,8 @@ Test(select, selects_meet_on_two_channels)
     {
         struct meeting meeting = {.left = new_ints(0), .right = new_ints(0), .rounds = SANITIZED ? 400 : 2000, .next = 1};
         must(filch_run(config, meet_all, &meeting) == 0);
-        must(meeting.sent == meeting.received && meeting.sent_sum == meeting.received_sum && meeting.sent > 0);
+        must(atomic_load(&meeting.sent) == atomic_load(&meeting.received) && atomic_load(&meeting.sent) > 0);
+        must(atomic_load(&meeting.sent_sum) == atomic_load(&meeting.received_sum));
         ints_free(meeting.left), ints_free(meeting.right);
     }
 }

@@ -274,7 +274,7 @@ Test(shield, a_scope_may_be_left_as_soon_as_a_cancel_has_woken_its_owner)
 {
     FOR_EACH_CONFIG(config, every_config)
     {
-        struct guest guest = {0};
+        struct guest guest = {.over = 0};
         pthread_t thread = thread_start(cancel_scopes, &guest);
         must(filch_run(config, be_cancelled, &guest) == 0);
         thread_join(thread);

@@ -40,7 +40,7 @@ static bool let_go(int i)
 
 Test(waitq, first_come_first_served_and_anybody_may_leave)
 {
-    struct fl_waitq q = {0};
+    struct fl_waitq q = {.last = NULL};
     struct fl_lock lock = {0};
     stand(&q);
     cr_assert(fl_waitq_leave(&q, &lock, &waiters[1]) && !waiters[1].queued);
@@ -52,7 +52,7 @@ Test(waitq, first_come_first_served_and_anybody_may_leave)
 
 Test(waitq, who_wakes_too_late_says_so)
 {
-    struct fl_waitq q = {0};
+    struct fl_waitq q = {.last = NULL};
     struct fl_lock lock = {0};
     stand(&q);
     cancel(0);
