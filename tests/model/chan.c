@@ -13,16 +13,18 @@
  *   5  the receiver is cancelled while a sender hands over
  *   6  the sender is cancelled while a receiver takes its value
  *   7  the same where there is room for one, which is full: the value goes to the ring or nowhere
- *   8  two receivers wait, one of them was cancelled: the value is the other's
+ *   8  two receivers wait, one of them is cancelled: the value is the other's
  *   9  closing while a receiver waits
  *   10 closing while a sender waits
  *   11 closing while a receiver waits, who is cancelled too
  *   12 closing while a sender waits, who is cancelled too
  *   13 a rendezvous, after which the receiver frees the channel
  *   14 room for one; who has received frees the channel
- *   15 the receiver finds no memory for a stack while a sender hands over */
-#define PANICS 1
+ *   15 the receiver finds no memory for a stack while a sender hands over
+ *   16 5 again: what is done from the next stack may go on for longer than the wait
+ *   17 6 again, likewise */
 #define NO_STACK (SCENARIO == 15)
+#define NEXT_STACK (SCENARIO >= 16)
 #include "waits.h"
 
 #include <filch/chan.h>
@@ -170,7 +172,7 @@ static void try_receive(void)
         took(value);
 }
 
-static void *either(void *arg)
+static void *receive_or_closed(void *arg)
 {
     (void)arg;
     int r = receive();
@@ -178,7 +180,7 @@ static void *either(void *arg)
     return NULL;
 }
 
-static void *may_send(void *arg)
+static void *send_or_closed(void *arg)
 {
     int r = send((int)(intptr_t)arg);
     assert(r == 0 || r == -EPIPE);
@@ -230,12 +232,12 @@ int main(void)
     sender((void *)1);
     sender((void *)2);
     join(a);
-#elif SCENARIO == 5
+#elif SCENARIO == 5 || SCENARIO == 16
     pthread_t a = start(victim_receiver, NULL), b = start(canceller, NULL);
     try_send(0);
     join(a);
     join(b);
-#elif SCENARIO == 6
+#elif SCENARIO == 6 || SCENARIO == 17
     pthread_t a = start(victim_sender, (void *)0), b = start(canceller, NULL);
     try_receive();
     join(a);
@@ -248,20 +250,20 @@ int main(void)
     join(a);
     join(b);
 #elif SCENARIO == 8
-    cancel();
     pthread_t a = start(victim_receiver, NULL), b = start(receiver, NULL);
+    cancel();
     sender((void *)0);
     join(a);
     if (spared)
         sender((void *)1);
     join(b);
 #elif SCENARIO == 9
-    pthread_t a = start(either, NULL), b = start(closer, NULL);
-    may_send((void *)0);
+    pthread_t a = start(receive_or_closed, NULL), b = start(closer, NULL);
+    send_or_closed((void *)0);
     join(a);
     join(b);
 #elif SCENARIO == 10
-    pthread_t a = start(may_send, (void *)0);
+    pthread_t a = start(send_or_closed, (void *)0);
     closer(NULL);
     join(a);
 #elif SCENARIO == 11

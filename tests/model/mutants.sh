@@ -17,6 +17,7 @@ forgotten='Liveness violation'                                # somebody waits f
 lost='count == '                                              # two were inside
 left='mutex->word_ == 0'                                      # nobody has it or waits, and it says otherwise
 unordered='Unordered writes'                                  # two write, and nothing orders them
+queued='somebody waits at this channel'                        # who has gone on still stands in the line
 unseen='did.i. == i'                                          # the joiner does not see what a child did
 
 # ---- deque ----
@@ -229,10 +230,10 @@ notices chan 5 'rc11 imm' 'a receiver that was cancelled counts as one that has 
     's/if (fl_waitq_wake(w))/if (fl_waitq_wake(w) || true)/'
 notices chan 5 'rc11 imm' 'who comes too late does not say so' "$forgotten" $q \
     's/^    store_release(&w->done, true);.*//'
-notices chan 5 'rc11' 'a receiver that was cancelled does not leave' "$memory" $c \
-    's/^        leave(chan, q, &w, r);/        ;/'
+notices chan 5 'rc11 imm' 'a receiver that was cancelled does not leave' "$memory|$queued" $c \
+    '/^static FL_NOINLINE int wait_to/,/^}/s/ leave(chan, .*);/ ;/'
 notices chan 6 'rc11' 'a sender that was cancelled does not leave' "$memory" $c \
-    's/^        leave(chan, q, &w, r);/        ;/'
+    '/^static FL_NOINLINE int wait_to/,/^}/s/ leave(chan, .*);/ ;/'
 notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memory|$race" $c \
     '/^FL_INLINE int send_now/,/^}/s/^        copy(w->data, element, chan->size);//' \
     's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        copy(w->data, element, chan->size);\n        if (woke)/'
@@ -247,7 +248,7 @@ notices chan 9 'rc11 imm' 'closing wakes no receiver' "$forgotten" $c \
 notices chan 10 'rc11 imm' 'closing wakes no sender' "$forgotten" $c \
     '/^void filch_chan_close/,/^}/s/side < 2;/side < 1;/'
 notices chan 9 'rc11 imm' 'who would wait does not see that it is closed' "$forgotten" $c \
-    's/return chan->closed ? -EPIPE : -EAGAIN;/return -EAGAIN;/'
+    's/return is_closed(chan) ? -EPIPE : -EAGAIN;/return -EAGAIN;/'
 notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forgotten" $c \
     '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
 notices chan 13 'rc11' 'a receiver is woken under the lock' "$memory" $c \
@@ -255,5 +256,17 @@ notices chan 13 'rc11' 'a receiver is woken under the lock' "$memory" $c \
     's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        fl_lock_give(\&chan->lock);\n        if (woke)/'
 notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
     '/^FL_INLINE int send_now/,/^}/s/^    fl_lock_give(&chan->lock);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
-notices chan 15 'rc11' 'who found no stack does not leave' "$memory" $c \
-    's/^        leave(chan, q, &w, r);/        ;/'
+notices chan 15 'rc11 imm' 'who found no stack leaves a line it never stood in' "$forgotten" $c \
+    '/^static FL_NOINLINE int wait_to/,/^}/s/if (r != -ENOMEM)/if (true)/'
+notices chan 2 'rc11 imm' 'who stands in line late does not look again' "$forgotten" $c \
+    '/^static bool stand_late/,/^}/s/int r = .*/int r = -EAGAIN;/'
+notices chan 5 'rc11 imm' 'who was cancelled before it stood in line waits to be let go of' "$forgotten" $c \
+    '/^static bool stand_late/,/^}/s/store_relaxed(&w->done, true);/;/'
+notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is made ready twice' '!ready' $c \
+    '/^static bool stand_late/,/^}/s/return mine;/return true;/'
+notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is not made ready' "$forgotten" $c \
+    '/^static bool stand_late/,/^}/s/return mine;/return false;/'
+notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, does not hear how it went' 'r == 0|r >= 0' $c \
+    '/^static bool stand_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
+notices chan 17 'rc11' 'who was cancelled before it stood in line is marked once the lock is given back' "$memory" $c \
+    '/^static bool stand_late/,/^}/s/store_relaxed(&w->done, true);.*/fl_lock_give(\&chan->lock);\n        store_relaxed(\&w->done, true);\n        return mine;/'

@@ -12,7 +12,6 @@
  *   5  three threads
  *   6  one waits while two hold it, one of whom only tries
  *   7  whoever unlocks last frees it */
-#define PANICS (SCENARIO <= 2)
 #include "waits.h"
 
 #ifndef FL_MUTEX_SPINS

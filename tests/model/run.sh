@@ -133,7 +133,7 @@ checks() {
     holds wake 7
     holds join 7
     holds mutex 8
-    holds chan 15
+    holds chan 17
     # shellcheck source=tests/model/mutants.sh
     . "$root/tests/model/mutants.sh"
 }

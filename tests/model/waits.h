@@ -18,7 +18,6 @@
 #define FL_SYNC_WAIT_H
 
 #include "base/lock.h"
-#include "base/panic.h"
 #include "sched/wake.h"
 
 #include <filch/sync.h>
@@ -34,12 +33,7 @@
 #define EPIPE 32
 #endif
 
-#undef fl_panic_if
-#if PANICS
-#define fl_panic_if(cond, ...) assert(!(cond))
-#else
-#define fl_panic_if(cond, ...) ((void)sizeof(cond)) /* saves a checker the looks at what is only there to be reported */
-#endif
+#define fl_misuse(what, ...) assert(!(what))
 
 /* The lock is taken by the swap alone. Looking before it, and trying once outside the loop, as base/lock.h does, are many more executions of the same
  * (ready.c has the whole). */
@@ -172,6 +166,69 @@ FL_INLINE int fl_wait(struct fl_task *task, const struct fl_why *why, const void
                 ;
         }
     }
+    return fl_wake_finish(task);
+}
+
+/* ---- waiting that begins on the next stack ---- */
+
+FL_INLINE void fl_enlist(struct fl_task *task)
+{
+    (void)task; /* cancel() knows the victim anyway */
+}
+
+FL_INLINE bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine)
+{
+    uint32_t seen;
+    fl_wake_arm_saved(task);
+    if (task != &victim)
+        return true;
+    fl_barrier_light();
+    int code = load_relaxed(&cancelled);
+    if (code == 0)
+        return true;
+    *ret_mine = fl_wake_swap(task, code, true, &seen);
+    return false;
+}
+
+/* What the task does after it has left its stack. */
+FL_INLINE void leave_stack(struct fl_task *task, bool (*stand)(void *arg), void *arg)
+{
+    if (stand(arg)) { /* if not, it may be gone */
+        uint32_t ready = load_relaxed(&task->futex);
+        assert(!ready); /* not by somebody else as well */
+        fl_make_ready(task);
+    }
+}
+
+#if NEXT_STACK /* by a thread of its own, because the task may go on before that has ended. A checker cannot have many. */
+struct late {
+    struct fl_task *task;
+    bool (*stand)(void *arg);
+    void *arg;
+};
+
+static void *next_stack(void *arg)
+{
+    struct late *late = arg;
+    leave_stack(late->task, late->stand, late->arg);
+    return NULL;
+}
+#endif
+
+FL_INLINE int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on)
+{
+    (void)why, (void)on;
+    if (NO_STACK && task == &victim)
+        return -ENOMEM;
+    store_relaxed(&task->futex, 0);
+#if NEXT_STACK
+    struct late late = {task, stand, arg};
+    start(next_stack, &late);
+#else
+    leave_stack(task, stand, arg);
+#endif
+    while (load_acquire(&task->futex) == 0)
+        ;
     return fl_wake_finish(task);
 }
 
