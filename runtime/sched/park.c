@@ -17,7 +17,8 @@
  *
  * Memory ordering: sched/wake.h, and the queues a task is made ready in.
  *
- * Which task next: after a task that has woken another, a ready one, because what was handed over is in the cache and whoever waits for it keeps a stack; else
+ * Which task next: after a task that has woken another, the newest ready one, because what was handed over is in the cache and whoever waits for it keeps a stack, but
+ * the oldest after so many in a row; else
  * unstarted ones of the own deque come first (they are the newest); every so many dispatches whatever is ready, injected, or, if tasks keep waking each other,
  * unstarted. A yield therefore starts unstarted tasks before it goes round those that yielded. */
 #include "sched/park.h"
@@ -31,6 +32,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <unistd.h>
+
+#define NEWEST_IN_A_ROW 32 /* a pair may go on for so many parks while older tasks are ready */
 
 static const struct fl_why yields = {.name = "yield"};
 
@@ -130,10 +133,12 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    if (!to && w->woke)
+    if (!to && w->woke && ++w->in_a_row < NEWEST_IN_A_ROW) {
         to = fl_ready_pop_newest(&w->ready);
-    else if (!to && fl_deque_size_hint(&w->hot.deque_) == 0)
+    } else if (!to && (w->woke || fl_deque_size_hint(&w->hot.deque_) == 0)) {
         to = fl_ready_pop(&w->ready);
+        w->in_a_row = 0;
+    }
     w->woke = false;
     struct fl_stack *fresh = NULL;
     if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))

@@ -63,6 +63,7 @@ struct fl_worker {
     /* the line of the loop: owner only */
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
     uint32_t turns;                                /**< so many ready tasks go before the deque */
+    uint32_t in_a_row;                             /**< how many newest ones have gone first */
     bool woke;               /**< a task has been woken since one parked here: a ready one goes first, at the next park */
     int64_t ended;           /**< ... so many, which it has not been told of yet */
     struct fl_task *yielded; /**< to append to the ready queue after the switch */
