@@ -41,14 +41,13 @@ static struct fl_waitq *line_of(filch_event *event)
     return FL_WAITQ(event);
 }
 
-/* Locks the line. @return the word without LOCKED. */
+/* Locks the line. @return the word without LOCKED. (Here and below each turn looks anew: a checker can tell then that waiting changes nothing.) */
 static uint32_t lock(filch_event *event)
 {
-    for (unsigned turn = 0;; turn++) {
+    for (unsigned turn = 0;; turn = fl_lock_pause(turn)) {
         uint32_t word = load_relaxed(word_of(event));                              /* hint: the swap decides */
         if (!(word & LOCKED) && cas_acquire(word_of(event), &word, word | LOCKED)) /* [lock] pairs with unlock */
             return word;
-        fl_lock_pause(turn);
     }
 }
 
@@ -102,9 +101,9 @@ void filch_event_set(filch_event *event)
 /* Takes SET away. @return whether it was there */
 static bool unset(filch_event *event)
 {
-    uint32_t word = load_relaxed(word_of(event));                            /* hint: the swap decides */
-    for (unsigned turn = 0; word & SET; word = load_relaxed(word_of(event))) /* hint: the swap decides */
-        if (word & LOCKED)                                                   /* somebody is about to find that it need not wait */
+    unsigned turn = 0;
+    for (uint32_t word; (word = load_relaxed(word_of(event))) & SET;) /* hint: the swap decides */
+        if (word & LOCKED)                                            /* somebody is about to find that it need not wait */
             turn = fl_lock_pause(turn);
         else if (cas_acq_rel(word_of(event), &word, word & ~SET)) /* [set] what led to the set is visible to who resets it */
             return true;
@@ -201,8 +200,9 @@ static bool pass(filch_case *c)
 
 static int stand_for_set(filch_case *c, struct fl_task *task, int32_t won)
 {
-    *fl_case_waiter(c) = (struct fl_waiter){.task = task, .result = won};
-    return stand(c->object_, fl_case_waiter(c)) ? 0 : -EAGAIN;
+    struct fl_waiter *w = fl_case_waiter(c);
+    *w = (struct fl_waiter){.task = task, .result = won};
+    return stand(c->object_, w) ? 0 : -EAGAIN;
 }
 
 static void leave_case(filch_case *c, bool won)

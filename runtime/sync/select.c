@@ -28,7 +28,9 @@
 #include <unistd.h>
 
 #define CASES_MAX (1 << 20)
+#ifndef DRAWS
 #define DRAWS 2
+#endif
 #define THREAD_POLLS 256 /* descriptors of a plain thread, its eventfd among them */
 
 static bool never(filch_case *c)

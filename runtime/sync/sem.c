@@ -26,11 +26,11 @@ static struct fl_lock *lock_of(filch_sem *sem)
     return (struct fl_lock *)&sem->lock_;
 }
 
+/* (Here and below each turn looks anew: a checker can tell then that waiting changes nothing.) */
 bool filch_sem_try(filch_sem *sem)
 {
-    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
-    while (word >= UNIT)
-        if (cas_acquire(word_of(sem), &word, word - UNIT)) /* [unit] pairs with filch_sem_release */
+    for (int64_t word; (word = load_relaxed(word_of(sem))) >= UNIT;) /* hint: the swap decides */
+        if (cas_acquire(word_of(sem), &word, word - UNIT))           /* [unit] pairs with filch_sem_release */
             return true;
     return false;
 }
@@ -41,14 +41,13 @@ static const struct fl_why waits = {.name = "semaphore"};
 static bool stand(filch_sem *sem, struct fl_waiter *w)
 {
     fl_lock_take(lock_of(sem));
-    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
-    while (word < UNIT && !(word & WAITERS))
-        if (cas_relaxed(word_of(sem), &word, WAITERS)) /* own: the lock, from here on */
-            word = WAITERS;
-    if (word & WAITERS)
+    bool stands = false;
+    for (int64_t word; !stands && (word = load_relaxed(word_of(sem))) < UNIT;) /* hint: the swap decides */
+        stands = word & WAITERS || cas_relaxed(word_of(sem), &word, WAITERS);  /* own: the lock, from here on */
+    if (stands)
         fl_waitq_append(FL_WAITQ(sem), w);
     fl_lock_give(lock_of(sem));
-    return word & WAITERS;
+    return stands;
 }
 
 /* Out of the line again: the wait has ended, but not by a unit. */
@@ -85,12 +84,17 @@ int filch_sem_acquire(filch_sem *sem)
     return likely(filch_sem_try(sem)) ? 0 : acquire_slow(sem);
 }
 
-/* Puts a unit where anybody may take it, and free the semaphore. @return false: there are waiters. */
+/* Puts a unit where anybody may take it, and free the semaphore. @param word as it seems to be @return false: it is another, or there are waiters. */
+FL_INLINE bool put_unit(filch_sem *sem, int64_t word)
+{
+    return !(word & WAITERS) && cas_release(word_of(sem), &word, word + UNIT); /* [unit] pairs with filch_sem_try */
+}
+
+/* @return false: there are waiters. */
 static bool give_unit(filch_sem *sem)
 {
-    int64_t word = load_relaxed(word_of(sem)); /* hint: the swap decides */
-    while (!(word & WAITERS))
-        if (cas_release(word_of(sem), &word, word + UNIT)) /* [unit] pairs with filch_sem_try */
+    for (int64_t word; !((word = load_relaxed(word_of(sem))) & WAITERS);) /* hint: the swap decides */
+        if (put_unit(sem, word))
             return true;
     return false;
 }
@@ -103,7 +107,8 @@ static FL_NOINLINE void release_slow(filch_sem *sem)
         if (!fl_waitq_first(FL_WAITQ(sem)))
             and_release(word_of(sem), ~WAITERS); /* [unit] */
         fl_lock_give(lock_of(sem));
-        if (w ? fl_waitq_wake(w) : give_unit(sem)) /* either is the last touch */
+        /* hint: the swap decides; either is the last touch */
+        if (w ? fl_waitq_wake(w) : put_unit(sem, load_relaxed(word_of(sem))))
             return;
     }
 }
@@ -129,8 +134,9 @@ static bool take_unit(filch_case *c)
 
 static int stand_for_unit(filch_case *c, struct fl_task *task, int32_t won)
 {
-    *fl_case_waiter(c) = (struct fl_waiter){.task = task, .result = won};
-    return stand(c->object_, fl_case_waiter(c)) ? 0 : -EAGAIN;
+    struct fl_waiter *w = fl_case_waiter(c);
+    *w = (struct fl_waiter){.task = task, .result = won};
+    return stand(c->object_, w) ? 0 : -EAGAIN;
 }
 
 static void leave_case(filch_case *c, bool won)

@@ -17,6 +17,7 @@ forgotten='Liveness violation'                                # somebody waits f
 lost='count == '                                              # two were inside
 left='mutex->word_ == 0'                                      # nobody has it or waits, and it says otherwise
 unordered='Unordered writes'                                  # two write, and nothing orders them
+twofold='received.i. == sent.i.|happened|before == 0'           # a value that was sent is not received, or one that was not is
 queued='somebody waits at this channel'                        # who has gone on still stands in the line
 unseen='did.i. == i'                                          # the joiner does not see what a child did
 
@@ -270,3 +271,44 @@ notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, does not
     '/^static bool stand_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
 notices chan 17 'rc11' 'who was cancelled before it stood in line is marked once the lock is given back' "$memory" $c \
     '/^static bool stand_late/,/^}/s/store_relaxed(&w->done, true);.*/fl_lock_give(\&chan->lock);\n        store_relaxed(\&w->done, true);\n        return mine;/'
+
+# ---- select ----
+S=runtime/sync/select.c v=runtime/sync/event.c m=runtime/sync/sem.c
+notices select 1 'rc11 imm' 'two cases happen: a sender does not mind that it came too late' "$race|$unordered|$twofold" $c \
+    '/^FL_INLINE int send_now/,/^}/s/if (!claim(w, 0, &woken)) {/if (!claim(w, 0, \&woken) \&\& (woken.saved = false)) {/'
+notices select 14 'rc11 imm' 'two cases happen: a receiver does not mind that it came too late' "$twofold" $c \
+    '/^FL_INLINE int recv_now/,/^}/s/if (claim(w, 0, ret_woken))/if (claim(w, 0, ret_woken) || !(ret_woken->saved = false))/'
+notices select 1 'rc11' 'who has lost stays in line' "$memory" $S \
+    's/kind_of(&cases\[i\])->leave(/if ((int)i == won) &/'
+notices select 3 'rc11 imm' 'a sender that comes too late does not say so' "$forgotten" $c \
+    '/^FL_INLINE int send_now/,/^}/s/store_release(&w->done, true);/;/'
+notices select 11 'rc11 imm' 'closing comes too late and does not say so' "$forgotten" $c \
+    '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
+notices select 1 'rc11 imm' 'who stands in line at a channel does not look again' "$forgotten" $c \
+    '/^static int stand(/,/^}/s/bool now = .*/bool now = false;/'
+notices select 6 'rc11 imm' 'who stands in line at an event does not look again' "$forgotten" $v \
+    '/^static bool stand(/,/^}/s/if (word & SET)/if (false)/'
+notices select 5 'rc11 imm' 'who stands in line at a semaphore takes its units away' "$forgotten" $m \
+    '/^static bool stand(/,/^}/s/< UNIT/< 2 * UNIT/'
+notices select 1 'rc11 imm' 'who need not wait leaves the lines and is still armed' "$forgotten|$twofold" $S \
+    's/ || !fl_wake_disarm(task))/)/'
+notices select 1 'rc11 imm' 'a value is copied before it is known that the receiver takes it' "$race|$twofold|value == " $c \
+    '/^FL_INLINE int send_now/,/^}/s/if (!claim(w, 0, &woken)) {/copy(w->data, element, chan->size);\n            &/'
+notices select 1 'rc11 imm' 'the winner does not wait until the sender is out' "$race|$memory|value|$unordered" $c \
+    '/^static void leave_case/,/^}/s/let_out(.*);/;/'
+notices select 18 'rc11 imm' 'a set is lost with who was cancelled' 'is_set' $v \
+    's/while (w && !fl_waitq_wake(w));/while (w \&\& !fl_waitq_wake(w) \&\& false);/'
+notices select 15 'rc11 imm' 'a set is lost with a select that something else has ended' "$forgotten" $v \
+    's/while (w && !fl_waitq_wake(w));/while (w \&\& !fl_waitq_wake(w) \&\& false);/'
+notices select 18 'rc11' 'who was cancelled does not wait until a set lets go of it' "$memory" $v \
+    '/^static void leave(/,/^}/s/^        fl_waitq_let_go(w);/        ;/'
+notices select 14 'rc11' 'a set does not say that it took the line' "$memory" $v \
+    '/^static void set_manual/,/^}/s/event->taken_++;//'
+notices select 17 'rc11 imm' 'a unit is lost with who was cancelled' "s->word_ ==" $m \
+    's/w ? fl_waitq_wake(w) :/w ? fl_waitq_wake(w) || true :/'
+notices select 16 'rc11 imm' 'a unit is lost with a select that something else has ended' "$forgotten" $m \
+    's/w ? fl_waitq_wake(w) :/w ? fl_waitq_wake(w) || true :/'
+notices select 22 'rc11 imm' 'who leaves a semaphore as the last does not say so' 's->word_ ' $m \
+    '/^static void leave(/,/^}/s/and_release(.*);/;/'
+notices select 11 'rc11 imm' 'a case that is ended by closing says it went well' '0 <= value' $q \
+    '/^FL_INLINE bool fl_waiter_claim/,/^}/s/w->error = error;//'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run.sh [SOURCE-ROOT] [PATTERN...]: the lock-free headers of the runtime, the mutex and the channel under GenMC (https://github.com/MPI-SWS/genmc): every
+# run.sh [SOURCE-ROOT] [PATTERN...]: the lock-free headers of the runtime, the mutex, the channel and select under GenMC (https://github.com/MPI-SWS/genmc): every
 # execution that a memory model allows, of small programs that include the very headers.
 #
 # First the harnesses, each scenario under RC11 (C11, repaired: Lahav et al., PLDI 2017; it also finds data races) and under IMM (what hardware makes
@@ -134,6 +134,7 @@ checks() {
     holds join 7
     holds mutex 8
     holds chan 17
+    holds select 22
     # shellcheck source=tests/model/mutants.sh
     . "$root/tests/model/mutants.sh"
 }

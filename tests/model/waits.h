@@ -56,6 +56,7 @@ FL_INLINE void begin_task(void)
 {
     self = malloc(sizeof *self);
     self->flags = 0;
+    self->runtime = (void *)self; /* some */
 }
 
 FL_INLINE void end_task(void)
@@ -67,6 +68,7 @@ FL_INLINE void end_task(void)
 /* It is there as long as its scope, so it need not be ended; what comes behind end_victim is not cancelled. */
 FL_INLINE void begin_victim(void)
 {
+    victim.runtime = (void *)&victim;
     self = &victim;
 }
 
@@ -85,6 +87,7 @@ FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
     if (self)
         return self;
     stand_in->flags = FL_TASK_THREAD;
+    stand_in->runtime = NULL;
     return stand_in;
 }
 
