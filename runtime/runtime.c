@@ -28,7 +28,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define WORKERS_MAX 1024
 #define THREAD_STACK (256 * 1024) /* a carrier's own stack: it only starts and ends there */
 #define GRACE 1000000000          /* ns a cancelled runtime is waited for */
 
@@ -55,7 +54,7 @@ static const struct fl_hooks hooks = {
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,
     .locals_end = fl_locals_end,
-    .stuck = fl_deadlock_report,
+    .stuck = fl_deadlock_find,
 };
 
 /* ---- who am I ---- */
@@ -186,7 +185,7 @@ int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t 
 
 static int check(const filch_config *config)
 {
-    if (config->workers > WORKERS_MAX || config->model > FILCH_MODEL_11 || config->pin > FILCH_PIN_CORES)
+    if (config->workers > FL_WORKERS_MAX || config->model > FILCH_MODEL_11 || config->pin > FILCH_PIN_CORES)
         return -EINVAL;
     if (config->model == FILCH_MODEL_N1 && config->workers > 1)
         return -EINVAL;
@@ -322,8 +321,10 @@ void filch_hold(filch_runtime *runtime)
 
 void filch_let_go(filch_runtime *runtime)
 {
+    add_relaxed(&runtime->visitors, 1);           /* [visit] what keeps the runtime from here on, as `held` did until here */
     if (sub_acq_rel(&runtime->held, 1) == 1)      /* [held] pairs with the search of a worker */
         fl_ring_wake(&runtime->workers[0]->ring); /* it may have gone to sleep because of that */
+    sub_release(&runtime->visitors, 1);           /* [visit] pairs with filch_stop */
 }
 
 /* ---- submit ---- */
@@ -428,14 +429,23 @@ int filch_stop(filch_runtime *runtime, int64_t deadline)
     if (filch_current() == runtime)
         return -EDEADLK;
     store_seq_cst(&runtime->state, FL_CLOSED); /* [closed] pairs with submit */
-    if (!drain(runtime, deadline)) {
+    bool acts = deadline != FILCH_NEVER;       /* it will cancel what waits: that is no deadlock */
+    if (acts)
+        filch_hold(runtime);
+    bool empty = drain(runtime, deadline);
+    if (!empty) {
         fl_scope_cancel(&runtime->root, -ECANCELED);
-        if (!drain(runtime, fl_clock() + GRACE)) {
-            fprintf(stderr, "filch: %s: tasks still run after filch_stop cancelled them:\n", runtime->name);
-            filch_dump(runtime, STDERR_FILENO);
-            return -ETIMEDOUT;
-        }
+        empty = drain(runtime, fl_clock() + GRACE);
     }
+    if (acts)
+        filch_let_go(runtime);
+    if (!empty) {
+        fprintf(stderr, "filch: %s: tasks still run after filch_stop cancelled them:\n", runtime->name);
+        filch_dump(runtime, STDERR_FILENO);
+        return -ETIMEDOUT;
+    }
+    for (unsigned turn = 0; load_acquire(&runtime->held) != 0; turn = fl_lock_pause(turn)) /* [held] pairs with filch_let_go */
+        ;
     uint32_t threads;
     while ((threads = load_acquire(&runtime->threads)) != 0) /* [threads] pairs with thread_main */
         fl_futex_wait(&runtime->threads, threads, INT64_MAX);

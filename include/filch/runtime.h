@@ -33,8 +33,9 @@ typedef struct filch_config {
     filch_pin pin;     /**< pinning of workers */
     size_t stack_size; /**< bytes of a task's stack, guard page included; 0: 65,536; a power of two, 16 KiB to 64 MiB */
     const char *name;  /**< for kernel thread names and dumps; copied; NULL: "filch" */
-    /** Who is told of a deadlock: filch_deadlock_print, filch_deadlock_panic, or one of the host's own; NULL: nobody. With it the host says that its other threads
-     * wake no tasks, but while they hold the runtime (filch_hold). Not with FILCH_MODEL_11, whose tasks are kernel threads. */
+    /** Who is told of a deadlock: filch_deadlock_print, filch_deadlock_panic, or one of the host's own; NULL: nobody. With it the host says that its other
+     * threads, and tasks of its other runtimes, wake no tasks of this one but while they hold it (filch_hold). Not with FILCH_MODEL_11, whose tasks are
+     * kernel threads. */
     filch_deadlock_fn *on_deadlock;
 } filch_config;
 
@@ -76,7 +77,7 @@ FILCH_API void filch_deadlock_panic(filch_runtime *runtime, const char *report);
  * Context: any thread, never parks. */
 FILCH_API void filch_hold(filch_runtime *runtime);
 
-/** Takes one filch_hold back. Context: any thread, never parks. */
+/** Takes one filch_hold back; filch_stop and filch_run wait for that. Context: any thread, never parks. */
 FILCH_API void filch_let_go(filch_runtime *runtime);
 
 /** The runtime of the calling task, or NULL on a plain thread. Context: any thread, never parks. */

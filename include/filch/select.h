@@ -49,7 +49,8 @@ typedef struct filch_case {
  * From a plain thread at most 255 cases may be descriptors, and none a scope.
  * @param cases in the caller's frame; `result` of the one that happened is set
  * @return the index of the case that happened; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled; -EINVAL more than 2^20 cases, or one that
- * makes no sense here; -ENOMEM no stack to go on with, or no ring space; -EMFILE, -ENFILE no descriptor for a plain thread: nothing happened.
+ * makes no sense here; -ENOMEM no stack to go on with, or no ring space; -EMFILE, -ENFILE no descriptor for a plain thread, or an error of its poll(2):
+ * nothing happened.
  * Context: task or any thread, parks (not with a default case). */
 FILCH_API FILCH_PARKS int filch_select(filch_case *cases, size_t count);
 

@@ -31,7 +31,7 @@ FILCH_API void filch_event_reset(filch_event *event);
 FILCH_API bool filch_event_is_set(const filch_event *event);
 
 /** Waits until `event` is set, and resets it if it is of that kind.
- * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled. Context: task or any thread, parks. */
+ * @return 0; -ECANCELED or -ETIMEDOUT when a scope around the call was cancelled; -ENOMEM no stack to go on with. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_event_wait(filch_event *event);
 
 /** A mutual exclusion lock. All-zero is an unlocked mutex. */

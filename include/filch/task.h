@@ -196,7 +196,8 @@ static inline FILCH_PARKS int filch_join(filch_scope *scope)
 }
 
 /** Cancels a scope: parked calls of its block and its children, now or later, return -ECANCELED. The first cancel counts, further ones do nothing.
- * @param scope must not have been left before the call; leaving it waits until the call is over. Context: task or any thread, never parks. */
+ * @param scope must not have been left when the call begins; leaving it waits for a cancel that has begun. So a thread that is not one of its tasks needs something
+ * that the owner waits for before it leaves, a lock around the call and around "it is gone", say, unless this cancel is what makes the owner leave. Context: task or any thread, never parks. */
 FILCH_API void filch_cancel(filch_scope *scope);
 
 /** Whether a scope around the caller was cancelled.
@@ -230,7 +231,7 @@ typedef struct filch_local {
 } filch_local;
 
 /** Sets the calling task's value; NULL takes it away. The old one is not destroyed. A task that has values runs its children on stacks of their own, also
- * while it joins: each task has its own values, wherever it runs. In-frame forks and the parts of filch_for have none of their own: they must not call this.
+ * while it joins: each task has its own values, wherever it runs. In-frame forks and the parts of filch_for have none of their own: they must neither set nor get any.
  * @return 0; -ENOMEM; -EINVAL on a plain thread. Context: task, never parks. */
 FILCH_API int filch_local_set(const filch_local *local, void *value);
 

@@ -4,9 +4,9 @@
  * An arrow leads from a task to each one that must act before it can go on: the holder of the lock it waits for, the children it joins.
  * A task that runs its child in place is not parked itself: it lies below the child on the child's stack, and joins it.
  * Whoever waits for an object that anybody may change (a channel, an event, a semaphore, a condition), or for an in-frame fork, has no arrow. If a task waits for a lock that is held by
- * somebody who is not a task of this runtime, that one may give it back, and there is no deadlock.
+ * somebody who is not a task of this runtime, that one may give it back, and there is no deadlock; a task that has ended won't.
  *
- * Nobody moves while this runs: every worker but the caller's sleeps, and nothing could wake one. So the objects can be read as they stand. */
+ * No task moves while this runs: every worker but the caller's is kept asleep (sched/search.c). So tasks, stacks and objects can be read as they stand. */
 #include "debug/deadlock.h"
 
 #include "base/panic.h"
@@ -160,7 +160,7 @@ static size_t find_cycle(struct graph *graph)
 
 /* ---- the text ---- */
 
-static void tell(FILE *out, const struct fl_task *task)
+static void tell(FILE *out, const struct graph *graph, const struct fl_task *task)
 {
     const char *name = fl_task_name(task);
     const void *holder = holder_of(task);
@@ -168,7 +168,7 @@ static void tell(FILE *out, const struct fl_task *task)
     if (object_of(task))
         fprintf(out, " %p", object_of(task));
     if (holder)
-        fprintf(out, ", held by %p", holder);
+        fprintf(out, find(graph, holder) == SIZE_MAX ? ", held by %p, a task that has ended" : ", held by %p", holder);
     fputc('\n', out);
 }
 
@@ -189,7 +189,7 @@ static void tell_cycle(FILE *out, struct graph *graph, size_t last)
         path[(i + 1) % length] = at;
     fprintf(out, "a cycle of %zu, each waits for the next and the last for the first:\n", length);
     for (size_t i = 0; i < length; i++)
-        tell(out, graph->nodes[path[i]].task);
+        tell(out, graph, graph->nodes[path[i]].task);
     for (size_t i = 0; i < length; i++)
         graph->nodes[path[i]].task = NULL;
     free(path);
@@ -214,7 +214,7 @@ static char *describe(struct graph *graph)
                 last != SIZE_MAX ? "besides:\n" : "nobody holds what another waits for; they wait for what only one of them could do:\n");
     for (size_t i = 0; i < graph->count && shown < SHOWN; i++)
         if (graph->nodes[i].task) {
-            tell(out, graph->nodes[i].task);
+            tell(out, graph, graph->nodes[i].task);
             shown++;
         }
     if (others > shown)
@@ -228,7 +228,9 @@ static bool someone_outside_may_act(const struct graph *graph)
     for (size_t i = 0; i < graph->count; i++) {
         const struct fl_task *task = graph->nodes[i].task;
         const void *holder = holder_of(task);
-        if (why_of(task) == &fl_why_call || (holder && find(graph, holder) == SIZE_MAX))
+        if (why_of(task) == &fl_why_call)
+            return true;
+        if (holder && find(graph, holder) == SIZE_MAX && !fl_pool_has(&graph->runtime->pool, holder))
             return true;
     }
     return false;
@@ -251,19 +253,15 @@ static bool put_in_order(struct graph *graph)
     return true;
 }
 
-void fl_deadlock_report(struct filch_runtime *runtime)
+bool fl_deadlock_find(struct filch_runtime *runtime, char **ret_text)
 {
     struct graph graph = {.runtime = runtime};
     fl_stacks_each(runtime->stacks, see, &graph);
-    if (graph.no_memory || (graph.count > 0 && !put_in_order(&graph))) {
-        runtime->on_deadlock(runtime, "filch: all tasks are parked, and there is no memory to find out whether that is a deadlock\n");
-    } else if (graph.count > 0 && !someone_outside_may_act(&graph)) {
-        char *text = describe(&graph);
-        runtime->on_deadlock(runtime, text ? text : "filch: deadlock, and no memory to say whose\n");
-        free(text);
-    }
+    bool found = graph.count > 0 && !graph.no_memory && put_in_order(&graph) && !someone_outside_may_act(&graph);
+    *ret_text = found ? describe(&graph) : NULL;
     free(graph.names);
     free(graph.nodes);
+    return found;
 }
 
 void filch_deadlock_print(filch_runtime *runtime, const char *report)

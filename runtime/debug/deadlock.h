@@ -3,10 +3,13 @@
 #ifndef FL_DEBUG_DEADLOCK_H
 #define FL_DEBUG_DEADLOCK_H
 
+#include <stdbool.h>
+
 struct filch_runtime;
 
-/** All workers of `runtime` sleep and nothing could wake a task but another task: reports that to the host if tasks are parked, and none waits for somebody from
- * outside. Called by the last worker, before it sleeps. */
-void fl_deadlock_report(struct filch_runtime *runtime);
+/** All workers of `runtime` but the caller are kept asleep, and nothing could wake a task but another task.
+ * @param ret_text a report, which the caller frees; NULL: no memory for one
+ * @return whether tasks are parked, and none waits for somebody from outside */
+bool fl_deadlock_find(struct filch_runtime *runtime, char **ret_text);
 
 #endif

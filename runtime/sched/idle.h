@@ -101,6 +101,22 @@ FL_INLINE bool fl_idle_claim(struct fl_idle *idle, struct fl_sleeper *sleeper)
     return true;
 }
 
+/** The first half of a claim, for who wants a sleeper to stay where it is for a while: it doesn't go on before fl_idle_release, whatever ends its sleep.
+ * @param ret_state for fl_idle_release @return false: it is awake, or somebody else has claimed it */
+FL_INLINE bool fl_idle_hold(struct fl_sleeper *sleeper, uint32_t *ret_state)
+{
+    *ret_state = load_seq_cst(&sleeper->state); /* [doze] as in fl_idle_claim */
+    return *ret_state != FL_AWAKE && *ret_state != FL_CLAIMED &&
+           cas_acq_rel(&sleeper->state, ret_state, FL_CLAIMED); /* [state] pairs with fl_idle_still */
+}
+
+/** The second half: it is awake now; the caller sees to it that its sleep in the kernel ends. */
+FL_INLINE void fl_idle_release(struct fl_idle *idle, struct fl_sleeper *sleeper, uint32_t state)
+{
+    add_seq_cst(&idle->word, FL_SEARCHING - FL_SLEEPING - (state == FL_LINGER ? FL_LINGERING : 0)); /* [last] as in fl_idle_claim */
+    store_release(&sleeper->state, FL_AWAKE);                                                       /* [state] pairs with fl_idle_undo */
+}
+
 /** A worker that has run out of work begins to search. */
 FL_INLINE void fl_idle_search(struct fl_idle *idle)
 {

@@ -17,7 +17,7 @@
  *
  * Memory ordering: sched/wake.h, and the queues a task is made ready in.
  *
- * Which task next: after a task that has woken another, the newest ready one, because what was handed over is in the cache and whoever waits for it keeps a stack, but
+ * Which task next: after a task that has met another at a rendezvous, the newest ready one, because what was handed over is in the cache and whoever waits for it keeps a stack, but
  * the oldest after so many in a row; else
  * unstarted ones of the own deque come first (they are the newest); every so many dispatches whatever is ready, injected, or, if tasks keep waking each other,
  * unstarted. A yield therefore starts unstarted tasks before it goes round those that yielded. */
@@ -198,6 +198,7 @@ bool fl_park_yield(struct fl_worker *w)
 {
     struct fl_task *task = fl_worker_task(w), *to;
     struct fl_stack *fresh;
+    w->woke = false; /* a yield keeps to the order */
     if (!choose(w, &to, &fresh))
         return false;
     w->yielded = task;

@@ -22,6 +22,16 @@ void fl_pool_fini(struct fl_pool *pool)
     }
 }
 
+bool fl_pool_has(struct fl_pool *pool, const void *address)
+{
+    bool has = false;
+    fl_lock_take(&pool->lock);
+    for (struct fl_slab *slab = pool->slabs; slab && !has; slab = slab->next)
+        has = (uintptr_t)address - (uintptr_t)slab->tasks < sizeof slab->tasks;
+    fl_lock_give(&pool->lock);
+    return has;
+}
+
 struct fl_task *fl_pool_get_slow(struct fl_pool_cache *cache)
 {
     struct fl_pool *pool = cache->pool;

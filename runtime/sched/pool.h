@@ -35,6 +35,9 @@ struct fl_pool_cache {
 void fl_pool_init(struct fl_pool *pool);
 void fl_pool_fini(struct fl_pool *pool);
 
+/** Whether there has ever been a descriptor at this address. Slow. */
+bool fl_pool_has(struct fl_pool *pool, const void *address);
+
 struct fl_task *fl_pool_get_slow(struct fl_pool_cache *cache);
 void fl_pool_put_slow(struct fl_pool_cache *cache);
 

@@ -13,6 +13,8 @@
 #include "machine/clock.h"
 #include "sched/worker.h"
 
+#include <stdlib.h>
+
 #define NAP_MIN 20000         /* ns */
 #define NAP_MAX 500000        /* ns */
 #define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
@@ -87,22 +89,43 @@ static void nap(struct fl_worker *w, int64_t now)
 
 /* ---- whether anything can still happen ---- */
 
-/* Whether nobody works, and no timer, no operation, no kernel thread and no thread of the host is there that could wake a task. All workers sleep, so nobody but those could
- * change the answer. */
+/* Whether nobody works, and no timer, no operation, no kernel thread and no thread of the host is there that could wake a task. */
 static bool is_quiet(struct filch_runtime *runtime)
 {
+    if (load_acquire(&runtime->threads) || load_acquire(&runtime->held) || load_acquire(&runtime->visitors))
+        return false; /* [held] pairs with filch_let_go, [threads], [visit]: first of all, because what they did is visible then */
     uint64_t word = load_acquire(&runtime->idle.word); /* [doze] what the others did before they registered is visible */
     if (fl_idle_sleeping(word) < runtime->count || fl_work_visible(runtime))
         return false;
-    if (load_acquire(&runtime->threads) || load_acquire(&runtime->held) ||
-        load_acquire(&runtime->visitors)) /* [held] pairs with filch_let_go; [threads]; [visit] */
-        return false;
     for (unsigned i = 0; i < runtime->count; i++) {
         struct fl_worker *w = runtime->workers[i];
-        if (load_relaxed(&w->wheel.count) || load_relaxed(&w->ring.inflight)) /* own: a worker that sleeps; the barrier before orders it */
+        if (load_relaxed(&w->wheel.count) || load_relaxed(&w->ring.inflight)) /* own: a worker that sleeps; the registering orders it */
             return false;
     }
     return load_relaxed(&runtime->state) != FL_ENDING; /* hint: then no task is left, and nothing will be found */
+}
+
+enum finding { NONE, DEADLOCK, DISTURBED };
+
+/* Keeps the others asleep while it looks, whatever comes from outside. */
+static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
+{
+    struct filch_runtime *runtime = w->runtime;
+    uint32_t states[FL_WORKERS_MAX];
+    unsigned held = 0;
+    while (held < runtime->count && (runtime->workers[held] == w || fl_idle_hold(&runtime->workers[held]->sleeper, &states[held])))
+        held++;
+    enum finding finding = DISTURBED;
+    if (held == runtime->count && is_quiet(runtime))
+        finding = runtime->hooks->stuck(runtime, ret_text) ? DEADLOCK : NONE;
+    if (!is_quiet(runtime)) /* somebody from outside has given it work meanwhile */
+        finding = DISTURBED;
+    while (held-- > 0)
+        if (runtime->workers[held] != w) {
+            fl_idle_release(&runtime->idle, &runtime->workers[held]->sleeper, states[held]);
+            fl_ring_wake(&runtime->workers[held]->ring);
+        }
+    return finding;
 }
 
 /* Once each time that the runtime comes to a rest. */
@@ -110,10 +133,17 @@ static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
     uint64_t sum = 1;
+    char *text = NULL;
     for (unsigned i = 0; i < runtime->count; i++)
-        sum += load_relaxed(&runtime->workers[i]->counters.parks);          /* counter; of workers that sleep */
-    if (is_quiet(runtime) && exchange_acq_rel(&runtime->asked, sum) != sum) /* own: the first of those that come to this at once */
-        runtime->hooks->stuck(runtime);
+        sum += load_relaxed(&runtime->workers[i]->counters.parks);           /* counter; of workers that sleep */
+    if (!is_quiet(runtime) || exchange_acq_rel(&runtime->asked, sum) == sum) /* own: the first of those that come to this at once */
+        return;
+    enum finding finding = look_while_all_sleep(w, &text);
+    if (finding == DEADLOCK)
+        runtime->on_deadlock(runtime, text ? text : "filch: deadlock, and no memory to say whose\n");
+    if (finding == DISTURBED)
+        store_relaxed(&runtime->asked, 0); /* own: whoever disturbed it comes to rest, and asks again */
+    free(text);
 }
 
 /* Registers as a sleeper and sleeps until woken, until a completion or timer of its own, or until it has lingered. It searches again afterwards. */

@@ -79,8 +79,7 @@ void fl_make_ready(struct fl_task *task)
             __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
         if (unlikely(!fl_ready_push(&w->ready, task)))
             fl_inject_push(&runtime->inject, task);
-        w->woke = w->hot.current_ != NULL;
-        if (!w->woke && fl_ready_size_hint(&w->ready) < FEW)
+        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < FEW)
             return; /* the loop will run it itself, next */
         fl_notify(runtime);
         return;
@@ -170,7 +169,7 @@ FL_INLINE struct fl_worker *end(struct fl_worker *w, struct fl_task *task, int r
 /* From the loop on an otherwise empty stack to a task that has a stack of its own. */
 static FL_NORETURN FL_NOINLINE void resume(struct fl_worker *w, struct fl_task *task)
 {
-    void *sp = task->sp, *left;
+    void *sp = task->sp;
     fl_worker_prefetch(w);
     fl_panic_if(w->stack->guard == FILCH_GUARD_CANARY && !fl_stack_intact(w->stack),
                 "a task has overflowed its stack of %zu bytes (no guard pages here: see filch_stats)",
@@ -181,18 +180,17 @@ static FL_NORETURN FL_NOINLINE void resume(struct fl_worker *w, struct fl_task *
     w->hot.floor_ = task->low;
     fl_sanitizer_abandon(2); /* this one and the loop */
     fl_sanitizer_before(NULL, w->stack->low, w->stack->top, w->stack->sanitizer);
-    fl_context_switch(&left, sp);
+    fl_context_switch(&w->abandoned, sp); /* not a local: ASan has let go of this frame */
     __builtin_unreachable();
 }
 
 static FL_NORETURN FL_NOINLINE void back_to_thread(struct fl_worker *w)
 {
-    void *left;
     fl_stack_put(&w->stacks, w->stack);
     w->stack = NULL;
     fl_sanitizer_abandon(2); /* this one and the loop */
     fl_sanitizer_before(NULL, w->thread_low, w->thread_high, w->thread_fiber);
-    fl_context_switch(&left, w->thread_sp);
+    fl_context_switch(&w->abandoned, w->thread_sp);
     __builtin_unreachable();
 }
 

@@ -26,7 +26,7 @@ struct fl_hooks {
     void (*unlink)(struct fl_task *task);                               /**< a FL_TASK_LINKED task has ended */
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
     void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
-    void (*stuck)(struct filch_runtime *runtime);                       /**< nothing can happen any more but by tasks, and none can go on */
+    bool (*stuck)(struct filch_runtime *runtime, char **ret_text);      /**< nothing can happen but by tasks: can none go on? */
 };
 
 /** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
@@ -64,7 +64,7 @@ struct fl_worker {
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
     uint32_t turns;                                /**< so many ready tasks go before the deque */
     uint32_t in_a_row;                             /**< how many newest ones have gone first */
-    bool woke;               /**< a task has been woken since one parked here: a ready one goes first, at the next park */
+    bool woke;               /**< a task has met another since one parked here: the newest ready one goes first, at the next park */
     int64_t ended;           /**< ... so many, which it has not been told of yet */
     struct fl_task *yielded; /**< to append to the ready queue after the switch */
     int *err;                /**< where the carrier's errno is */
@@ -98,10 +98,13 @@ struct fl_worker {
     pthread_t thread;
     _Atomic(int) tid;
     int cpu;
+    void *abandoned; /**< where a stack that nobody comes back to would go on */
     void *thread_sp; /**< the carrier's own stack, while the loop runs */
     void *thread_fiber;
     uintptr_t thread_low, thread_high;
 } FL_ALIGN_PAIR;
+
+#define FL_WORKERS_MAX 1024
 
 enum fl_runtime_state { FL_RUNNING = 0, FL_CLOSED = 1, FL_ENDING = 2 };
 

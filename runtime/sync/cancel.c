@@ -125,7 +125,7 @@ static bool mark(struct filch_scope *scope, struct filch_scope *top, int code)
     bool first = load_relaxed(code_of(scope)) == 0; /* own: the lock */
     if (first) {
         store_relaxed(canceller_of(scope), top); /* own: its canceller */
-        store_relaxed(code_of(scope), code);     /* [cancel] pairs with fl_wait_begin */
+        store_release(code_of(scope), code);     /* [cancel] pairs with fl_wait_begin; [pin] comes before it */
     }
     fl_lock_give(lock_of(scope));
     return first;
@@ -294,7 +294,7 @@ void fl_wait_begin(struct fl_task *task)
     fl_enlist(task);
     fl_wake_arm(task, true);
     fl_barrier_light();                      /* [cancel] pairs with fl_scope_cancel */
-    int code = load_relaxed(code_of(inner)); /* [cancel] the read behind the barrier */
+    int code = load_acquire(code_of(inner)); /* [cancel] the read behind the barrier; [pin] whoever sees it sees the pin */
     bool saved;
     if (unlikely(code != 0))
         fl_wake_claim(task, code, true, &saved);
@@ -304,7 +304,7 @@ bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine)
 {
     fl_wake_arm_saved(task);
     fl_barrier_light();                                  /* [cancel] pairs with fl_scope_cancel */
-    int code = load_relaxed(code_of(task->head.inner_)); /* [cancel] the read behind the barrier */
+    int code = load_acquire(code_of(task->head.inner_)); /* [cancel] the read behind the barrier; [pin] as above */
     uint32_t seen;
     if (likely(code == 0))
         return true;

@@ -139,11 +139,22 @@ FL_INLINE bool claim(struct fl_waiter *w, int result, struct woken *ret_woken)
     return fl_waiter_claim(w, result, &ret_woken->saved);
 }
 
+/* Who has met another at a rendezvous gives way to it when it parks. With room between them both go on for longer if they don't. */
+FL_INLINE void met(bool rendezvous)
+{
+    struct fl_worker *w = fl_self();
+    if (rendezvous && likely(w->hot.kind_ == FL_KIND_WORKER))
+        w->woke = true;
+}
+
 FL_INLINE void give(filch_chan *chan, const struct woken *woken)
 {
+    bool rendezvous = chan->capacity == 0;
     fl_lock_give(&chan->lock);
-    if (woken->task)
+    if (woken->task) {
         fl_wake_deliver(woken->task, woken->saved);
+        met(rendezvous);
+    }
 }
 
 /* With the lock, which it gives back, but not with -EAGAIN: it would have to wait. */
@@ -163,9 +174,12 @@ FL_INLINE int send_now(filch_chan *chan, const void *element)
             return 0;
         }
         copy(w->data, element, chan->size);
+        bool rendezvous = chan->capacity == 0;
         fl_lock_give(&chan->lock);
-        if (fl_waitq_wake(w)) /* the last touch of the channel was before: who receives may free it */
+        if (fl_waitq_wake(w)) { /* the last touch of the channel was before: who receives may free it */
+            met(rendezvous);
             return 0;
+        }
         fl_lock_take(&chan->lock);
     }
     size_t count = count_of(chan);
@@ -234,8 +248,9 @@ static void let_out(filch_chan *chan)
 
 static const struct fl_why sends = {.name = "send"}, receives = {.name = "receive"};
 
-/* A kernel thread arms itself, and stands in line unless it need not by now. */
-static FL_NOINLINE int thread_waits_to(filch_chan *chan, bool send, void *element)
+/* Arms the caller, looks again, and stands in line if it must. For kernel threads; and where there is room, because that comes and goes while several workers are at
+ * the channel, and a switch is dear for a look that finds some. */
+static FL_NOINLINE int look_and_wait_to(filch_chan *chan, bool send, void *element)
 {
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct fl_waiter w = {.task = task, .data = element};
@@ -296,8 +311,8 @@ static bool stand_late(void *arg)
 static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
 {
     struct fl_task *task = fl_current();
-    if (unlikely(!task || task->flags & FL_TASK_THREAD))
-        return thread_waits_to(chan, send, element);
+    if (!task || task->flags & FL_TASK_THREAD || chan->capacity > 0)
+        return look_and_wait_to(chan, send, element);
     struct stand stand = {.chan = chan, .w = {.task = task, .data = element}, .send = send};
     fl_enlist(task);
     int r = fl_wait_late(task, stand_late, &stand, send ? &sends : &receives, chan);

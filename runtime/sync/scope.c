@@ -201,11 +201,6 @@ static int wait_for_children(struct filch_scope *scope)
     return load_relaxed(fl_atomic(int32_t, &scope->result_)); /* [told] written before the count of the child that failed */
 }
 
-void filch_child_failed_(filch_scope *scope, int result)
-{
-    fl_scope_child_failed(scope, result);
-}
-
 /* A named child has a descriptor of its own; without a stack of its own it runs in place as well. */
 static void run_task(struct fl_worker *w, struct filch_scope *scope, struct fl_task *task)
 {
@@ -235,6 +230,14 @@ FL_INLINE void end_locals(struct filch_scope *scope)
         fl_locals_end(task);
         and_acq_rel(fl_scope_state(scope), ~FL_SCOPE_LOCALS); /* own: only the owner sets it */
     }
+}
+
+/* One that filch_join has run in place. */
+void filch_child_failed_(filch_scope *scope, int result)
+{
+    scope->mine_ &= ~FILCH_JOINING_;
+    end_locals(scope); /* before its parent's scope is cancelled for it, as everywhere */
+    fl_scope_child_failed(scope, result);
 }
 
 /* Takes a child of `scope` from the worker's deque and runs it here. @return false: the newest item is none. */
@@ -297,6 +300,8 @@ static struct fl_join_selector *selector_of(filch_case *c)
 static bool has_ended(filch_case *c)
 {
     struct filch_scope *scope = c->object_;
+    if (!fl_current())
+        return false; /* a plain thread: filch_select says so */
     if (scope->owner_ != fl_self()->hot.current_)
         fl_misuse("filch_case_scope of a scope that the caller did not open", "scope", scope, fl_scope_owner(scope));
     c->result = 0;

@@ -164,7 +164,11 @@ static int thread_polls(struct fl_task *task, filch_case *cases, size_t count, i
     for (int found = -1; found < 0;) {
         int64_t left = when - fl_clock();
         struct timespec ts = {.tv_sec = left > 0 ? left / 1000000000 : 0, .tv_nsec = left > 0 ? left % 1000000000 : 0};
-        int r = ppoll(fds, n, when == INT64_MAX ? NULL : &ts, NULL);
+        int r = ppoll(fds, n, when == INT64_MAX ? NULL : &ts, NULL), error = -errno;
+        if (r < 0 && error != -EINTR && fl_wake_disarm(task))
+            return error;
+        if (r < 0 && error != -EINTR)
+            fds[0].revents = POLLIN, r = 1; /* claimed meanwhile */
         for (nfds_t i = 1; r > 0 && i < n && found < 0; i++)
             if (fds[i].revents) {
                 found = which[i];

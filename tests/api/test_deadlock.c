@@ -362,6 +362,13 @@ Test(deadlock, while_something_can_still_happen_there_is_none)
     }
 }
 
+static void *let_go_later(void *arg)
+{
+    usleep(50000);
+    filch_let_go(arg);
+    return NULL;
+}
+
 Test(deadlock, who_holds_the_runtime_or_a_lock_may_still_act)
 {
     FOR_EACH_CONFIG(config, every_loop)
@@ -382,8 +389,108 @@ Test(deadlock, who_holds_the_runtime_or_a_lock_may_still_act)
         must(atomic_load(&told.count) == 0);
         told.event = &peace.event;
         filch_let_go(peace.runtime);
-        must(filch_stop(peace.runtime, filch_after(FILCH_SEC(10))) == 0);
+        must(filch_stop(peace.runtime, FILCH_NEVER) == 0);
         must(atomic_load(&told.count) == 1);
         must_name("waits: event", &peace.event);
     }
+}
+
+Test(deadlock, who_is_about_to_cancel_acts)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config asks = asking(config);
+        struct peace peace = {0};
+        must(filch_start(&asks, &peace.runtime) == 0);
+        filch_hold(peace.runtime);
+        must(filch_submit(peace.runtime, wait_for_event, &peace) == 0);
+        await_count(&peace.begun, 1);
+        pthread_t thread = thread_start(let_go_later, peace.runtime);
+        must(filch_stop(peace.runtime, filch_after(FILCH_MSEC(30))) == 0); /* waits for who holds it, too */
+        thread_join(thread);
+        must(atomic_load(&told.count) == 0);
+    }
+}
+
+/* ---- a look is of one moment ---- */
+
+static int pause_a_little(void *arg)
+{
+    filch_yield();
+    return filch_event_is_set(arg);
+}
+
+static int wait_forever(void *arg)
+{
+    return filch_event_wait(arg);
+}
+
+static void *give_work(void *arg)
+{
+    struct peace *peace = arg;
+    for (int i = 0; i < (SANITIZED ? 50 : 500); i++) {
+        filch_hold(peace->runtime);
+        must(filch_call(peace->runtime, pause_a_little, &peace->event) == 0);
+        filch_let_go(peace->runtime);
+        if (i % 16 == 0)
+            usleep(3000); /* so that all of them go to sleep in between */
+    }
+    return NULL;
+}
+
+/* One task waits all the time, held by a thread that wakes it in the end; other threads come and go. */
+Test(deadlock, work_that_comes_while_it_looks_is_seen)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config asks = asking(config);
+        struct peace peace = {0};
+        must(filch_start(&asks, &peace.runtime) == 0);
+        pthread_t threads[2];
+        filch_event wait = {0};
+        filch_hold(peace.runtime);
+        must(filch_submit(peace.runtime, wait_forever, &wait) == 0);
+        for (int i = 0; i < 2; i++)
+            threads[i] = thread_start(give_work, &peace);
+        for (int i = 0; i < 2; i++)
+            thread_join(threads[i]);
+        filch_event_set(&wait);
+        filch_let_go(peace.runtime);
+        must(filch_stop(peace.runtime, FILCH_NEVER) == 0);
+        must(atomic_load(&told.count) == 0);
+    }
+}
+
+/* ---- who has ended gives nothing back ---- */
+
+static int end_with_the_lock(void *arg)
+{
+    struct peace *peace = arg;
+    filch_mutex_lock(&peace->mutex);
+    return 0;
+}
+
+static int lock_what_nobody_gives_back(void *arg)
+{
+    struct peace *peace = arg;
+    {
+        FILCH_SCOPE(s);
+        must(filch_spawn_with(&s, &(filch_task_options){.name = "careless"}, end_with_the_lock, peace) == 0 && filch_join(&s) == 0);
+    }
+    filch_mutex_lock(&peace->mutex);
+    return 0;
+}
+
+static int careless_dinner(void *arg)
+{
+    (void)arg;
+    static struct peace peace;
+    return lock_what_nobody_gives_back(&peace);
+}
+
+Test(deadlock, a_lock_whose_holder_has_ended_is_one)
+{
+    last_words(&(filch_config){.workers = 1}, careless_dinner);
+    must_say("waits: mutex");
+    must_say("a task that has ended");
 }
