@@ -230,8 +230,8 @@ typedef struct filch_local {
                                       has no destroy is passed on as it is, and one that has is not */
 } filch_local;
 
-/** Sets the calling task's value; NULL takes it away. The old one is not destroyed. A task that has values runs its children on stacks of their own, also
- * while it joins: each task has its own values, wherever it runs. In-frame forks and the parts of filch_for have none of their own: they must neither set nor get any.
+/** Sets the calling task's value; NULL takes it away. The old one is not destroyed. Each task has its own,
+ * wherever it runs, also a child that a join runs in place. In-frame forks and the parts of filch_for have none of their own: they must neither set nor get any.
  * @return 0; -ENOMEM; -EINVAL on a plain thread. Context: task, never parks. */
 FILCH_API int filch_local_set(const filch_local *local, void *value);
 

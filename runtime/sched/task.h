@@ -34,7 +34,7 @@ enum fl_task_flag {
     FL_TASK_THREAD = 4,  /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
     FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */
     FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
-    FL_TASK_LOCALS = 32, /**< has task-local values (sync/local.c): runs no child in place */
+    FL_TASK_LOCALS = 32, /**< has task-local values (sync/local.c) */
 };
 
 /** One who has come first to the place where an in-frame fork ends and is met (sync/frame.c). */

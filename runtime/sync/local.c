@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Task-local values: a short list a task, which hangs where the argument was that it began with.
  *
- * A child that its parent runs in place goes by the parent's descriptor (sync/scope.c). So that it has values of its own all the same, its list says which scope it is
- * a child of: the innermost one of the task's that has FILCH_JOINING_. While a task has values it runs no child in place: its floor is set so high that
- * nothing seems to fit on its stack. Hence at most one of those who go by a descriptor has values, the one that runs.
+ * A child that its parent runs in place goes by the parent's descriptor (sync/scope.c). So that it has values of its own all the same, the parent's are set aside
+ * meanwhile, and its own list says which scope it is a child of: the innermost one of the task's that has FILCH_JOINING_. The inline join knows nothing of that; it
+ * goes the long way, because the floor of a task that has values is set so high that nothing seems to fit on its stack.
  *
  * Invariants
  *   1. FL_TASK_LOCALS: task->locals is the list, and the floor of the task's stack is NO_ROOM.
@@ -89,6 +89,24 @@ void fl_locals_end(struct fl_task *task)
     destroy_all(task->locals);
     task->flags &= ~(uint32_t)FL_TASK_LOCALS;
     set_floor(task, true);
+}
+
+struct fl_locals *fl_locals_set_aside(struct fl_task *task)
+{
+    if (likely(!(task->flags & FL_TASK_LOCALS)))
+        return NULL;
+    task->flags &= ~(uint32_t)FL_TASK_LOCALS;
+    set_floor(task, true);
+    return task->locals;
+}
+
+void fl_locals_put_back(struct fl_task *task, struct fl_locals *locals)
+{
+    if (likely(!locals))
+        return;
+    task->locals = locals;
+    task->flags |= FL_TASK_LOCALS;
+    set_floor(task, false);
 }
 
 /* ---- the API ---- */

@@ -240,29 +240,45 @@ void filch_child_failed_(filch_scope *scope, int result)
     fl_scope_child_failed(scope, result);
 }
 
+/* Runs a child that has no descriptor, in the owner's name. */
+static void run_item(struct filch_scope *scope, const struct fl_item *item)
+{
+    scope->mine_ = (scope->mine_ - FILCH_CHILD_) | FILCH_JOINING_;
+    int result = ((filch_fn *)item->fn)((void *)item->arg);
+    scope->mine_ &= ~FILCH_JOINING_;
+    end_locals(scope);
+    if (result < 0)
+        fl_scope_child_failed(scope, result);
+}
+
 /* Takes a child of `scope` from the worker's deque and runs it here. @return false: the newest item is none. */
 static bool run_child(struct fl_worker *w, struct filch_scope *scope)
 {
     struct fl_item item;
     if (!fl_deque_pop(&w->hot.deque_, &item))
         return false;
-    if (item.whose == (uintptr_t)scope) {
-        scope->mine_ = (scope->mine_ - FILCH_CHILD_) | FILCH_JOINING_;
-        int result = ((filch_fn *)item.fn)((void *)item.arg);
-        scope->mine_ &= ~FILCH_JOINING_;
-        end_locals(scope);
-        if (result < 0)
-            fl_scope_child_failed(scope, result);
-        return true;
+    struct fl_task *owner = fl_scope_owner(scope), *task = (struct fl_task *)(item.whose & ~FL_WHOSE_MASK);
+    bool plain = item.whose == (uintptr_t)scope, named = item.whose & FL_WHOSE_TASK && task->scope == scope && !task->sp;
+    if (!plain && !named) {
+        fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
+        fl_notify(w->runtime);                /* for a moment it was not to be seen */
+        return false;
     }
-    struct fl_task *task = (struct fl_task *)(item.whose & ~FL_WHOSE_MASK);
-    if (item.whose & FL_WHOSE_TASK && task->scope == scope && !task->sp) {
+    struct fl_locals *aside = fl_locals_set_aside(owner);
+    if (plain)
+        run_item(scope, &item);
+    else
         run_task(w, scope, task);
-        return true;
-    }
-    fl_deque_push(&w->hot.deque_, &item); /* cannot fail: its slot has just been freed */
-    fl_notify(w->runtime);                /* for a moment it was not to be seen */
-    return false;
+    fl_locals_put_back(owner, aside);
+    return true;
+}
+
+/* Whether the owner's stack has room for a child in place; its floor doesn't tell while it has task-local values. */
+static bool has_room(struct fl_worker *w, struct filch_scope *scope)
+{
+    if (likely(!(fl_scope_owner(scope)->flags & FL_TASK_LOCALS)) || w->hot.kind_ != FL_KIND_WORKER)
+        return !fl_deep(w);
+    return (uintptr_t)__builtin_frame_address(0) > fl_stack_floor(w->stack);
 }
 
 int filch_join_slow_(filch_scope *scope)
@@ -279,7 +295,7 @@ int filch_join_slow_(filch_scope *scope)
             fl_park_give_way(w, first);
         w = fl_self();
     }
-    if (scope->owner_->inner_ == scope && !fl_deep(w)) /* a child in place belongs to the innermost scope */
+    if (scope->owner_->inner_ == scope && has_room(w, scope)) /* a child in place belongs to the innermost scope */
         while (scope->mine_ >= FILCH_CHILD_) {
             if (!run_child(w, scope))
                 return wait_for_children(scope);

@@ -85,6 +85,10 @@ void fl_locals_end(struct fl_task *task);
 /** Whether the values of `task`, which has some, are those of a child of `scope` that it runs in place. */
 bool fl_locals_belong(const struct fl_task *task, const struct filch_scope *scope);
 
+/** Before and after a task runs a child in place: its values, or NULL, which fl_locals_put_back takes too. */
+struct fl_locals *fl_locals_set_aside(struct fl_task *task);
+void fl_locals_put_back(struct fl_task *task, struct fl_locals *locals);
+
 /** What a child that inherits runs instead of `fn(arg)`: fl_locals_run_heir(heir). @return 0, -ENOMEM with *ret_heir NULL */
 int fl_locals_bequeath(filch_fn *fn, void *arg, struct fl_heir **ret_heir);
 int fl_locals_run_heir(void *heir);
