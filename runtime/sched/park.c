@@ -133,13 +133,13 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    if (!to && w->woke && ++w->in_a_row < NEWEST_IN_A_ROW) {
+    if (!to && w->met && ++w->in_a_row < NEWEST_IN_A_ROW) {
         to = fl_ready_pop_newest(&w->ready);
-    } else if (!to && (w->woke || fl_deque_size_hint(&w->hot.deque_) == 0)) {
+    } else if (!to && (w->met || fl_deque_size_hint(&w->hot.deque_) == 0)) {
         to = fl_ready_pop(&w->ready);
         w->in_a_row = 0;
     }
-    w->woke = false;
+    w->met = false;
     struct fl_stack *fresh = NULL;
     if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))
         return false;
@@ -198,7 +198,7 @@ bool fl_park_yield(struct fl_worker *w)
 {
     struct fl_task *task = fl_worker_task(w), *to;
     struct fl_stack *fresh;
-    w->woke = false; /* a yield keeps to the order */
+    w->met = false; /* a yield keeps to the order */
     if (!choose(w, &to, &fresh))
         return false;
     w->yielded = task;

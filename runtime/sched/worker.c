@@ -276,7 +276,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     w->deque_turn = !w->deque_turn && fl_deque_size_hint(&w->hot.deque_) != 0;
     if (w->deque_turn) {
         w->turns = 0;
-        w->woke = false;
+        w->met = false;
         if (ready != 0)
             fl_notify(w->runtime); /* others may have time for them */
         return NULL;

@@ -64,7 +64,7 @@ struct fl_worker {
     FL_ALIGN_LINE struct filch_scope *ended_scope; /**< children of this scope have ended here ... */
     uint32_t turns;                                /**< so many ready tasks go before the deque */
     uint32_t in_a_row;                             /**< how many newest ones have gone first */
-    bool woke;               /**< a task has met another since one parked here: the newest ready one goes first, at the next park */
+    bool met;                /**< a task has met another since one parked here: the newest ready one goes first, at the next park */
     int64_t ended;           /**< ... so many, which it has not been told of yet */
     struct fl_task *yielded; /**< to append to the ready queue after the switch */
     int *err;                /**< where the carrier's errno is */
@@ -190,6 +190,14 @@ FL_INLINE bool fl_worker_due(struct fl_worker *w)
 FL_INLINE bool fl_worker_spent(struct fl_worker *w)
 {
     return load_relaxed(fl_atomic(int32_t, &w->hot.budget_)) <= 0; /* hint: fl_worker_due */
+}
+
+/** The calling task has met another at a rendezvous: it gives way to that one when it parks. */
+FL_INLINE void fl_worker_met(void)
+{
+    struct fl_worker *w = fl_self();
+    if (likely(w->hot.kind_ == FL_KIND_WORKER))
+        w->met = true;
 }
 
 /** Whether the caller's frame leaves no room to run a task in place. */

@@ -139,21 +139,14 @@ FL_INLINE bool claim(struct fl_waiter *w, int result, struct woken *ret_woken)
     return fl_waiter_claim(w, result, &ret_woken->saved);
 }
 
-/* Who has met another at a rendezvous gives way to it when it parks. With room between them both go on for longer if they don't. */
-FL_INLINE void met(bool rendezvous)
-{
-    struct fl_worker *w = fl_self();
-    if (rendezvous && likely(w->hot.kind_ == FL_KIND_WORKER))
-        w->woke = true;
-}
-
 FL_INLINE void give(filch_chan *chan, const struct woken *woken)
 {
     bool rendezvous = chan->capacity == 0;
     fl_lock_give(&chan->lock);
     if (woken->task) {
         fl_wake_deliver(woken->task, woken->saved);
-        met(rendezvous);
+        if (rendezvous) /* with room between them both go on for longer if they don't give way */
+            fl_worker_met();
     }
 }
 
@@ -177,7 +170,8 @@ FL_INLINE int send_now(filch_chan *chan, const void *element)
         bool rendezvous = chan->capacity == 0;
         fl_lock_give(&chan->lock);
         if (fl_waitq_wake(w)) { /* the last touch of the channel was before: who receives may free it */
-            met(rendezvous);
+            if (rendezvous)
+                fl_worker_met();
             return 0;
         }
         fl_lock_take(&chan->lock);

@@ -269,8 +269,6 @@ notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is not made
     '/^static bool stand_late/,/^}/s/return mine;/return false;/'
 notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, does not hear how it went' 'r == 0|r >= 0' $c \
     '/^static bool stand_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
-notices chan 17 'rc11' 'who was cancelled before it stood in line is marked once the lock is given back' "$memory" $c \
-    '/^static bool stand_late/,/^}/s/store_relaxed(&w->done, true);.*/fl_lock_give(\&chan->lock);\n        store_relaxed(\&w->done, true);\n        return mine;/'
 
 # ---- select ----
 S=runtime/sync/select.c v=runtime/sync/event.c m=runtime/sync/sem.c

@@ -96,6 +96,11 @@ FL_INLINE const void *fl_caller(void)
     return self ? (const void *)self : (const void *)(pthread_self() + 1);
 }
 
+/* Whom the scheduler lets run first is of no concern here. */
+FL_INLINE void fl_worker_met(void)
+{
+}
+
 /* ---- claiming ---- */
 
 /* Of a task: the queue that it goes into. */
