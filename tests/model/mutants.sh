@@ -237,7 +237,7 @@ notices chan 6 'rc11' 'a sender that was cancelled does not leave' "$memory" $c 
     '/^static FL_NOINLINE int wait_to/,/^}/s/ leave(chan, .*);/ ;/'
 notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memory|$race" $c \
     '/^FL_INLINE int send_now/,/^}/s/^        copy(w->data, element, chan->size);//' \
-    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        copy(w->data, element, chan->size);\n        if (woke)/'
+    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        copy(w->data, element, chan->size);\n        if (woke) {/'
 notices chan 6 'rc11 imm' 'the value of a sender that was cancelled is received' 'received.i. == sent.i.|happened' $c \
     '/^FL_INLINE int recv_now/,/^}/s/^        ret_woken->task = NULL;$/& return 0;/'
 notices chan 7 'rc11 imm' 'the value of a sender that was cancelled counts' 'received.i. == sent.i.|happened' $c \
@@ -254,7 +254,7 @@ notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forg
     '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
 notices chan 13 'rc11' 'a receiver is woken under the lock' "$memory" $c \
     '/^FL_INLINE int send_now/,/^}/s/^        fl_lock_give(&chan->lock);$//' \
-    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        fl_lock_give(\&chan->lock);\n        if (woke)/'
+    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        fl_lock_give(\&chan->lock);\n        if (woke) {/'
 notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
     '/^FL_INLINE int send_now/,/^}/s/^    fl_lock_give(&chan->lock);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
 notices chan 15 'rc11 imm' 'who found no stack leaves a line it never stood in' "$forgotten" $c \
