@@ -239,6 +239,59 @@ Test(select, time_comes)
     must(time_comes(NULL) == 0);
 }
 
+/* ---- its frame ---- */
+
+struct lines {
+    ints *chan;
+    filch_event event;
+    filch_sem sem;
+};
+
+static __attribute__((noinline)) int select_in_a_frame(struct lines *lines)
+{
+    int value;
+    filch_case cases[] = {ints_case_recv(lines->chan, &value), filch_case_event(&lines->event), filch_case_sem(&lines->sem),
+                          filch_case_until(filch_after(FILCH_MSEC(1)))};
+    return filch_select(cases, LENGTH(cases));
+}
+
+/* Lies where the cases lay. */
+static __attribute__((noinline)) void overwrite(void)
+{
+    volatile unsigned char frame[2048];
+    for (size_t i = 0; i < sizeof frame; i++)
+        frame[i] = 0x55;
+}
+
+static int forget_frames(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 5; i++) {
+        struct lines lines = {.chan = new_ints(0)};
+        must(select_in_a_frame(&lines) == 3);
+        overwrite();
+        must(ints_try_send(lines.chan, 1) == -EAGAIN); /* whoever still stood in line would be looked at now */
+        filch_event_set(&lines.event);
+        filch_sem_release(&lines.sem);
+        must(filch_sem_try(&lines.sem));
+        ints_free(lines.chan);
+    }
+    return 0;
+}
+
+static void *thread_forgets_frames(void *arg)
+{
+    forget_frames(arg);
+    return NULL;
+}
+
+Test(select, nobody_knows_of_a_case_once_it_has_returned)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, forget_frames, NULL) == 0);
+    thread_join(thread_start(thread_forgets_frames, NULL));
+}
+
 /* ---- scopes ---- */
 
 static int sleep_a_little(void *arg)
