@@ -21,6 +21,14 @@ typedef enum filch_pin {
     FILCH_PIN_CORES = 2, /**< always, round the allowed CPUs when there are more workers than those */
 } filch_pin;
 
+/** What carries out blocking calls. FILCH_IO=uring or FILCH_IO=epoll in the environment goes before what the program says, unless it runs with more rights
+ * than its user (secure_getenv(3)). */
+typedef enum filch_io {
+    FILCH_IO_AUTO = 0,  /**< io_uring if the kernel lets us, else epoll */
+    FILCH_IO_URING = 1, /**< io_uring, or the start fails */
+    FILCH_IO_EPOLL = 2, /**< epoll, and kernel threads for what it cannot wait for */
+} filch_io;
+
 /** Told of a deadlock: every task of `runtime` is parked, and no timer, no operation and no thread that it knows of could wake one. Called on a worker's thread, outside
  * any task, once each time that it comes to that; it must not wait, but may cancel scopes or set events.
  * @param report text, some lines, that says who waits for what and who holds it; gone when this returns */
@@ -37,12 +45,15 @@ typedef struct filch_config {
      * threads, and tasks of its other runtimes, wake no tasks of this one but while they hold it (filch_hold). Not with FILCH_MODEL_11, whose tasks are
      * kernel threads. */
     filch_deadlock_fn *on_deadlock;
+    filch_io io; /**< what carries out blocking calls */
+    unsigned
+        helpers; /**< kernel threads at most for calls that the kernel has no other way to wait for; started when needed; 0: 64; up to 1024 */
 } filch_config;
 
 /** Runs `fn(arg)` as the first task of a new runtime, waits until it and all it spawned have ended, and stops the runtime.
  * @param config how to make the runtime, or NULL
  * @return what `fn` returned; or before it ran: -EINVAL bad config, -ENOMEM, -EMFILE/-ENFILE no descriptors for the rings,
- *   -EAGAIN no kernel threads, -EPERM/-ENOSYS io_uring is forbidden or missing here, -EDEADLK called from a task
+ *   -EAGAIN no kernel threads, -EPERM/-ENOSYS io_uring was asked for, but is forbidden or missing here, -EDEADLK called from a task
  * Context: any thread that is not a task; blocks it. */
 FILCH_API int filch_run(const filch_config *config, filch_fn *fn, void *arg);
 

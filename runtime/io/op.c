@@ -96,8 +96,11 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
 
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
 {
+    *ret_again = false;
+    if (!task)
+        return fl_request_do(sqe);
     fl_enlist(task);
-    for (*ret_again = false;; *ret_again = true) {
+    for (;; *ret_again = true) {
         int r = run_once(task, sqe, cancellable);
         if (!cancellable)
             return r;

@@ -3,11 +3,11 @@
 #ifndef FL_IO_OP_H
 #define FL_IO_OP_H
 
+#include "machine/request.h"
 #include "sync/wait.h"
 
-#include <liburing.h>
-
 /** Runs one prepared request and parks the calling task until its last completion.
+ * @param task the caller, or NULL: a plain thread, which waits itself (fl_request_do)
  * @param sqe prepared by io_uring_prep_*; what it points to is lent until this returns
  * @param cancellable whether a cancel reaches it (close is not)
  * @return the completion's result; -ECANCELED, -ETIMEDOUT; -ENOMEM, -EAGAIN, -EBUSY no ring space or stack: nothing was started. */
