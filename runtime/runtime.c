@@ -29,7 +29,9 @@
 #include <sys/mman.h>
 
 #define THREAD_STACK (256 * 1024) /* a carrier's own stack: it only starts and ends there */
-#define GRACE 1000000000          /* ns a cancelled runtime is waited for */
+#define HELPERS 64                /* threads at most for calls that wait, if the host does not say */
+#define HELPERS_MAX 1024
+#define GRACE 1000000000 /* ns a cancelled runtime is waited for */
 
 const char *filch_version(void)
 {
@@ -187,6 +189,8 @@ static int check(const filch_config *config)
 {
     if (config->workers > FL_WORKERS_MAX || config->model > FILCH_MODEL_11 || config->pin > FILCH_PIN_CORES)
         return -EINVAL;
+    if (config->io > FILCH_IO_EPOLL || config->helpers > HELPERS_MAX)
+        return -EINVAL;
     if (config->model == FILCH_MODEL_N1 && config->workers > 1)
         return -EINVAL;
     size_t size = config->stack_size;
@@ -197,6 +201,7 @@ static int check(const filch_config *config)
 
 static void release(struct filch_runtime *runtime)
 {
+    fl_helpers_fini(&runtime->helpers); /* the last one may still be in filch_let_go */
     for (unsigned i = 0; runtime->workers && i < runtime->count; i++)
         fl_worker_free(runtime->workers[i]);
     free(runtime->workers);
@@ -269,6 +274,11 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     r = fl_stacks_new(&runtime->stacks);
     if (r < 0)
         return r;
+    r = fl_backend_choose(&runtime->backend, config->io);
+    if (r == 0)
+        r = fl_helpers_init(&runtime->helpers, config->helpers ? config->helpers : HELPERS);
+    if (r < 0)
+        return r;
     runtime->workers = calloc(runtime->count, sizeof *runtime->workers);
     if (!runtime->workers)
         return -ENOMEM;
@@ -291,6 +301,14 @@ static void dump_current(void)
         filch_dump(runtime, STDERR_FILENO);
 }
 
+/* Once a process: a program may start many. */
+static void announce(const struct filch_runtime *runtime)
+{
+    static _Atomic(bool) told;
+    if (runtime->backend.remarkable && !exchange_relaxed(&told, true)) /* own: the first one */
+        fprintf(stderr, "filch: blocking calls go by %s\n", runtime->backend.why);
+}
+
 int filch_start(const filch_config *config, filch_runtime **ret_runtime)
 {
     filch_config defaults = {0};
@@ -310,6 +328,7 @@ int filch_start(const filch_config *config, filch_runtime **ret_runtime)
         release(runtime);
         return r;
     }
+    announce(runtime);
     *ret_runtime = runtime;
     return 0;
 }
@@ -321,10 +340,17 @@ void filch_hold(filch_runtime *runtime)
 
 void filch_let_go(filch_runtime *runtime)
 {
-    add_relaxed(&runtime->visitors, 1);           /* [visit] what keeps the runtime from here on, as `held` did until here */
-    if (sub_acq_rel(&runtime->held, 1) == 1)      /* [held] pairs with the search of a worker */
-        fl_ring_wake(&runtime->workers[0]->ring); /* it may have gone to sleep because of that */
-    sub_release(&runtime->visitors, 1);           /* [visit] pairs with filch_stop */
+    add_relaxed(&runtime->visitors, 1); /* [visit] what keeps the runtime from here on, as `held` did until here */
+    if (sub_acq_rel(&runtime->held, 1) == 1 && runtime->on_deadlock) /* [held] pairs with the search of a worker */
+        fl_ring_wake(&runtime->workers[0]->ring);                    /* it may have gone to sleep because of that */
+    sub_release(&runtime->visitors, 1);                              /* [visit] pairs with filch_stop */
+}
+
+filch_io filch_io_backend(const filch_runtime *runtime, const char **ret_why)
+{
+    if (ret_why)
+        *ret_why = runtime->backend.why;
+    return runtime->backend.epoll ? FILCH_IO_EPOLL : FILCH_IO_URING;
 }
 
 /* ---- submit ---- */

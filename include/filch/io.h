@@ -6,10 +6,11 @@
  * an error. From a plain thread each is the plain system call.
  *
  * Every function may also return -ECANCELED or -ETIMEDOUT (a scope around it was cancelled), -ENOMEM (no stack to go on with, no ring space), and where no
- * operation of the kernel does the work, -EAGAIN (no kernel thread to do it). The descriptors may be in blocking or non-blocking mode: on one in
- * non-blocking mode a call says -EAGAIN where the plain call would.
+ * operation of the kernel does the work, -EAGAIN (no kernel thread to do it). O_NONBLOCK on a descriptor makes no difference to a task: who
+ * doesn't want to wait says MSG_DONTWAIT, or asks poll(2).
  *
- * What carries it out is io_uring, or where that is forbidden epoll and a few kernel threads (filch_io_backend). Both behave alike. */
+ * What carries it out is io_uring, or where that is forbidden epoll and a few kernel threads (filch_io_backend). Both behave alike, but with epoll sockets given
+ * to accept, connect, splice and sendfile are left in non-blocking mode. */
 #ifndef FILCH_IO_H
 #define FILCH_IO_H
 
@@ -77,10 +78,10 @@ FILCH_API FILCH_PARKS int filch_read_all(int fd, void *buf, size_t count, size_t
  * @return 0, or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_write_all(int fd, const void *buf, size_t count, size_t *ret_done);
 
-/** As filch_read_all, from `offset` on. Context: task or any thread, parks. */
+/** As filch_read_all, from `offset` on. @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_pread_all(int fd, void *buf, size_t count, off_t offset, size_t *ret_done);
 
-/** As filch_write_all, from `offset` on. Context: task or any thread, parks. */
+/** As filch_write_all, from `offset` on. @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_pwrite_all(int fd, const void *buf, size_t count, off_t offset, size_t *ret_done);
 
 /** Sends `len` bytes on a stream socket. @param ret_done as above
@@ -191,7 +192,7 @@ FILCH_API FILCH_PARKS int filch_shutdown(int fd, int how);
  * @return bytes, 0 at the end; -errno if nothing was sent; -EMFILE, -ENFILE no descriptors for the pipe. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_sendfile(int fd_out, int fd_in, off_t *offset, size_t count);
 
-/** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone and frees what it finds.
+/** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone, frees what it finds, and filch_stop waits for it.
  * @param ret_list the caller calls freeaddrinfo(3); untouched on failure
  * @return 0; -ENOENT no such name or no address of that kind, -EAGAIN try again, -EIO the name server failed for good, -EINVAL bad hints, or a service that is not
  * there for them, -EAFNOSUPPORT, -ENOMEM, or another -errno. Context: task or any thread, parks. */

@@ -41,7 +41,7 @@ typedef struct filch_case {
     int fd_;
     short events_;
     bool ready_;
-    uintptr_t room_[8]; /* where it stands in line */
+    uintptr_t room_[10]; /* where it stands in line */
 } filch_case;
 
 /** Waits until one of `count` cases can happen, and lets it happen: a value is sent, or received, a unit is taken, an event of the kind that resets itself is

@@ -12,14 +12,18 @@
  *   1. fl_op_run returns only after the completion, or before anything was queued.
  *   2. task->waits is the operation from before it is queued until after its completion; a cancel that finds it there takes the ring's lock after the
  *      operation's entry was queued, so the request to cancel comes later in the ring than what it cancels.
- *   3. A request to cancel may come too late and find nothing, or find a later operation of the same task at the same address: that one, if
+ *   3. Who cancels what the kernel does not keep for us (a poll of epoll, a job) looks at task->waits again under the lock of the line it stands in, and the
+ *      task clears it under that lock: while it names the operation, its memory is there.
+ *   4. A request to cancel may come too late and find nothing, or find a later operation of the same task at the same address: that one, if
  *      no scope around it is cancelled, is simply started again (nothing was moved).
  *
  * Memory ordering
  *   [waits]  the task writes waits under the ring's lock and then reads the scope's mark; the canceller writes the mark, heavy barrier, reads waits.
  *            The task's light barrier in between pairs with it: one of them sees the other.
  *
- * The wait is armed as not cancellable: only the completion claims it. */
+ * The wait is armed as not cancellable: only the completion claims it.
+ *
+ * What the ring does not carry out, because it is epoll or the kernel too old, stands in elsewhere (standin.c), by polls and jobs that go through here too. */
 #include "io/op.h"
 
 #include <errno.h>
@@ -29,23 +33,52 @@
 #define RESTART_LAST 516
 
 struct op {
-    struct fl_ring_op ring_op;
+    union {
+        struct fl_ring_op ring_op;
+        struct fl_job job;
+    };
     struct fl_task *task;
+    const struct io_uring_sqe *sqe;
     int result;
+    bool withdrawn; /* a job that was never begun */
 };
 
-/* An operation as a canceller may know it: address and worker, without touching memory that may be gone. */
+/* An operation as a canceller may know it: address and place, without touching memory that may be gone. The place is a worker's ring or the helpers. */
 #define ADDRESS_BITS 48
+#define HELPERS 0xffff
 
-static uint64_t name_of(const struct op *op, unsigned worker)
+static uint64_t name_of(const struct op *op, unsigned place)
 {
-    return (uint64_t)worker << ADDRESS_BITS | (uint64_t)(uintptr_t)&op->ring_op;
+    return (uint64_t)place << ADDRESS_BITS | (uint64_t)(uintptr_t)op;
+}
+
+static void cancel_in_ring(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
+{
+    fl_lock_take(&ring->lock);
+    int r = load_relaxed(&task->waits) == waits ? fl_ring_cancel_locked(ring, &op->ring_op) : 0; /* [waits] invariant 3 */
+    fl_lock_give(&ring->lock);
+    if (r > 0)
+        fl_ring_cancelled(ring, &op->ring_op);
+}
+
+static void job_ended(struct op *op)
+{
+    struct filch_runtime *runtime = op->task->runtime;
+    fl_wake(op->task, 0, false); /* the operation's memory is the task's again */
+    filch_let_go(runtime);
 }
 
 void fl_op_cancel(struct fl_task *task, uint64_t waits)
 {
-    uint64_t address = waits & (((uint64_t)1 << ADDRESS_BITS) - 1);
-    fl_ring_cancel(&task->runtime->workers[waits >> ADDRESS_BITS]->ring, (struct fl_ring_op *)(uintptr_t)address);
+    struct filch_runtime *runtime = task->runtime;
+    struct op *op = (struct op *)(uintptr_t)(waits & (((uint64_t)1 << ADDRESS_BITS) - 1));
+    unsigned place = (unsigned)(waits >> ADDRESS_BITS);
+    if (place != HELPERS) {
+        cancel_in_ring(&runtime->workers[place]->ring, task, waits, op);
+    } else if (fl_helpers_withdraw(&runtime->helpers, &op->job, &task->waits, waits)) {
+        op->withdrawn = true;
+        job_ended(op);
+    }
 }
 
 static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
@@ -59,33 +92,73 @@ static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
 
 static const struct fl_why operates = {.name = "io"};
 
-static int run_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     struct fl_worker *w = fl_self();
     bool thread = w->hot.kind_ != FL_KIND_WORKER;
     if (thread)
         w = w->runtime->workers[0];
+    struct fl_ring *ring = &w->ring;
     struct op op = {.ring_op.done = completed, .task = task, .result = -EINVAL};
     fl_wake_arm(task, false);
-    fl_lock_take(&w->ring.lock);
+    fl_lock_take(&ring->lock);
     int code = 0;
     if (cancellable) {
         store_release(&task->waits, name_of(&op, w->index)); /* [waits] pairs with the cancel of a scope */
         fl_barrier_light();                                  /* [waits] orders the store before the look at the mark */
         code = fl_scope_cancelled(task);
     }
-    int r = code ? code : fl_ring_queue_locked(&w->ring, sqe, &op.ring_op);
-    fl_lock_give(&w->ring.lock);
+    int r = code ? code : fl_ring_queue_locked(ring, sqe, &op.ring_op);
+    fl_lock_give(&ring->lock);
     if (r == 0) {
-        if (thread && fl_ring_flush(&w->ring) < 0)
-            fl_ring_wake(&w->ring); /* its owner tries again */
+        if (thread && fl_ring_flush(ring) < 0)
+            fl_ring_wake(ring); /* its owner tries again */
         fl_wait(task, &operates, NULL, false);
         r = op.result;
     } else {
         fl_wait_end(task);
     }
+    bool polls = cancellable && unlikely(fl_ring_polls(ring));
+    if (polls)
+        fl_lock_take(&ring->lock);
     store_release(&task->waits, 0); /* [waits] a canceller that still has the name finds nothing in the ring */
+    if (polls)
+        fl_lock_give(&ring->lock);
     return r;
+}
+
+static void carry_out(struct fl_job *job)
+{
+    struct op *op = fl_container_of(job, struct op, job);
+    op->result = fl_request_do(op->sqe);
+    job_ended(op);
+}
+
+/* *ret_again: it was withdrawn, and nothing has happened. */
+static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
+{
+    struct filch_runtime *runtime = task->runtime;
+    struct op op = {.job.run = carry_out, .task = task, .sqe = sqe, .result = -EINVAL};
+    *ret_again = false;
+    fl_list_init(&op.job.node);
+    fl_wake_arm(task, false);
+    filch_hold(runtime); /* for who asks whether anything can still happen */
+    int r = fl_helpers_submit(&runtime->helpers, &op.job);
+    if (r < 0) {
+        filch_let_go(runtime);
+        fl_wait_end(task);
+        return r;
+    }
+    if (cancellable) {
+        store_release(&task->waits, name_of(&op, HELPERS)); /* [waits] as above, but the job is in line already: */
+        fl_barrier_light();                                 /* [waits] as above */
+        if (fl_scope_cancelled(task))                       /* [waits] ... who cancelled before that did not see it */
+            fl_op_cancel(task, name_of(&op, HELPERS));
+    }
+    fl_wait(task, &operates, NULL, false);
+    fl_helpers_settle(&runtime->helpers, &task->waits);
+    *ret_again = op.withdrawn;
+    return op.result;
 }
 
 int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
@@ -94,20 +167,66 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
     return fl_op_run_again(task, sqe, cancellable, &again);
 }
 
+/* Whether a result says that the operation was interrupted, and nothing was moved. */
+static bool is_interrupted(int r)
+{
+    return r == -ECANCELED || r == -EINTR || (r <= -RESTART_FIRST && r >= -RESTART_LAST);
+}
+
+/* Old kernels, and files that cannot tell when they are ready, take O_NONBLOCK for an answer. @return 0: try again */
+static int wait_for_ready(struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    int fd;
+    switch (sqe->opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV: {
+        short events = fl_request_awaits(sqe, &fd);
+        int r = fl_op_poll(task, fd, events, true);
+        return r < 0 ? r : 0;
+    }
+    default:
+        return -EAGAIN;
+    }
+}
+
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
 {
     *ret_again = false;
     if (!task)
         return fl_request_do(sqe);
     fl_enlist(task);
+    if (unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)))
+        return fl_standin_run(task, sqe, cancellable);
     for (;; *ret_again = true) {
-        int r = run_once(task, sqe, cancellable);
+        int r = run_in_ring(task, sqe, cancellable), code;
         if (!cancellable)
             return r;
-        if (r != -ECANCELED && r != -EINTR && !(r <= -RESTART_FIRST && r >= -RESTART_LAST))
+        if (r == -EAGAIN && (r = wait_for_ready(task, sqe)) == 0)
+            continue;
+        if (!is_interrupted(r))
             return r;
-        int code = fl_scope_cancelled(task);
-        if (code)
+        if ((code = fl_scope_cancelled(task)))
+            return code;
+    }
+}
+
+int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable)
+{
+    struct io_uring_sqe sqe;
+    io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
+    return fl_op_run(task, &sqe, cancellable);
+}
+
+int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+{
+    for (;;) {
+        bool again;
+        int r = help_once(task, sqe, cancellable, &again), code;
+        if (!again)
+            return r;
+        if ((code = fl_scope_cancelled(task)))
             return code;
     }
 }

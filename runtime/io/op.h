@@ -16,6 +16,21 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
 /** The same; *ret_again says whether the operation was started more than once, for those that leave something behind. */
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again);
 
+/** Polls a descriptor as above. @return its events; -EPERM (epoll) it cannot be polled and never waits for anybody; -errno */
+int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable);
+
+/** Has a helper carry the request out. It can be cancelled while no helper has begun it. @return as fl_op_run; -EAGAIN no helper */
+int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
+
+/** Whether the task's runtime has no io_uring. */
+FL_INLINE bool fl_op_polls(const struct fl_task *task)
+{
+    return task->runtime->backend.epoll;
+}
+
+/** Runs a request that no ring carries out: tries, waits and tries again, or asks a helper. See standin.c. @return as fl_op_run */
+int fl_standin_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
+
 /** Asks the kernel to cancel the operation that task->waits named; it may have ended. For the cancel of a scope (sync/wait.h). */
 void fl_op_cancel(struct fl_task *task, uint64_t waits);
 

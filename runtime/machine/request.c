@@ -74,6 +74,13 @@ static void never_wait(int fd)
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+static bool is_socket(int fd)
+{
+    int type;
+    socklen_t len = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
 static int32_t accept_(const struct io_uring_sqe *sqe)
 {
     return error_or(accept4(sqe->fd, pointer(sqe->addr), pointer(sqe->addr2), (int)sqe->accept_flags));
@@ -258,6 +265,15 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe)
     case IORING_OP_ACCEPT:
         never_wait(sqe->fd);
         return accept_(sqe);
+    case IORING_OP_CONNECT:
+        never_wait(sqe->fd);
+        return connect_(sqe);
+    case IORING_OP_SPLICE:
+        if (is_socket(sqe->fd))
+            never_wait(sqe->fd);
+        if (is_socket(sqe->splice_fd_in))
+            never_wait(sqe->splice_fd_in);
+        return splice_(sqe, SPLICE_F_NONBLOCK);
     case IORING_OP_POLL_ADD:
         return poll_(sqe, 0);
     case IORING_OP_CLOSE:

@@ -1,237 +1,57 @@
 /* SPDX-License-Identifier: MIT */
-/* One io_uring in default mode: no COOP_TASKRUN, no DEFER_TASKRUN, no SQPOLL.
+/* What both kinds of rings share: the eventfd that ends a sleep.
  *
- * Completions must be seen by others while the owner is stuck in user code or in a system call. In default mode the kernel posts them from task
- * work that interrupts the owner, so that another thread finds them in the queue after 16-34 us and may reap them under the lock; with DEFER_TASKRUN it
- * never does until the owner enters the kernel, with COOP_TASKRUN it waits for the next tick. An operation costs the same in all modes.
- * The price: task work can make a foreign blocking call on that carrier return EINTR.
- *
- * Invariants
- *   1. The submission queue's tail and the completion queue's head are moved under the lock only.
- *   2. The owner sleeps without the lock. Before that it flushes, so nothing that is queued waits for somebody who sleeps.
- *   3. A multishot poll on wake_fd stands whenever the owner sleeps. The eventfd is never read: each write to it posts a completion anyway.
- *   4. inflight counts callers' operations between queueing and completion; a ring is not closed before it is zero (a carrier that
- *      exits with operations in flight has them cancelled by the kernel).
- *
- * Memory ordering: the lock orders everything but the sleep. A waker's write(2) to the eventfd comes after what it published; the kernel's
- * completion, seen with acquire (liburing), comes after the write.
- *
- * Sources: io_uring(7), io_uring_enter(2), io_uring_register(2). */
+ * It is never read: io_uring's multishot poll posts a completion for each write to it, and epoll, told of edges, an event. */
 #include "machine/ring.h"
 
-#include "machine/sanitizer.h"
-
 #include <errno.h>
-#include <poll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#define ENTRIES 256      /* of the submission queue: one flush takes so many */
-#define COMPLETIONS 4096 /* more in flight overflow into the kernel's list, which costs a system call, not a loss */
-#define BATCH 64         /* completions copied out a time under the lock */
-
-static char rings; /* its address orders the mappings of rings for TSan */
-
-/* Its coming is all there is to know. */
-static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
+int fl_ring_init(struct fl_ring *ring, const struct fl_backend *backend)
 {
-    (void)op, (void)res, (void)flags;
-}
-
-int fl_ring_init(struct fl_ring *ring)
-{
-    *ring = (struct fl_ring){.wake_fd = -1, .wake_op.done = woken};
-    int r = -ENOMEM;
-    for (unsigned entries = ENTRIES, completions = COMPLETIONS; r == -ENOMEM && entries >= 8; entries /= 2, completions /= 2) {
-        struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = completions};
-        r = io_uring_queue_init_params(entries, &ring->uring, &params);
+    *ring = (struct fl_ring){.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .backend = backend};
+    if (ring->wake_fd < 0)
+        return -errno;
+    int r = fl_ring_polls(ring) ? fl_epoll_init(ring) : fl_uring_init(ring);
+    if (r < 0) {
+        close(ring->wake_fd);
+        ring->wake_fd = -1;
     }
-    if (r < 0)
-        return r;
-    fl_sanitizer_map(&rings, false);
-    io_uring_ring_dontfork(&ring->uring);
-    ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (ring->wake_fd < 0) {
-        r = -errno;
-        fl_sanitizer_map(&rings, true);
-        io_uring_queue_exit(&ring->uring);
-        return r;
-    }
-    return 0;
+    return r;
 }
 
 void fl_ring_fini(struct fl_ring *ring)
 {
     if (ring->wake_fd < 0)
         return;
-    fl_sanitizer_map(&rings, true);
-    io_uring_queue_exit(&ring->uring);
+    if (fl_ring_polls(ring))
+        fl_epoll_fini(ring);
+    else
+        fl_uring_fini(ring);
     close(ring->wake_fd);
     ring->wake_fd = -1;
-}
-
-/* Tells the kernel of all that is queued; the lock is held. */
-static int submit_locked(struct fl_ring *ring)
-{
-    unsigned before = io_uring_sq_ready(&ring->uring);
-    if (before == 0)
-        return 0;
-    int r = io_uring_submit(&ring->uring);
-    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: others only look whether a flush is due */
-    return r < 0 && r != -EINTR ? r : 0;
-}
-
-static struct io_uring_sqe *entry_locked(struct fl_ring *ring, int *ret_error)
-{
-    struct io_uring_sqe *slot = io_uring_get_sqe(&ring->uring);
-    if (!slot) {
-        *ret_error = submit_locked(ring);
-        if (*ret_error == 0)
-            slot = io_uring_get_sqe(&ring->uring);
-        if (!slot && *ret_error == 0)
-            *ret_error = -EAGAIN;
-    }
-    return slot;
-}
-
-int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
-{
-    int error = 0;
-    struct io_uring_sqe *slot = entry_locked(ring, &error);
-    if (!slot)
-        return error;
-    *slot = *sqe;
-    io_uring_sqe_set_data(slot, op);
-    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
-    add_relaxed(&ring->inflight, 1);                               /* counter */
-    add_relaxed(&ring->operations, 1);                             /* counter */
-    return 0;
-}
-
-int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
-{
-    int error = 0;
-    fl_lock_take(&ring->lock);
-    struct io_uring_sqe *slot = entry_locked(ring, &error);
-    if (slot) {
-        io_uring_prep_cancel(slot, op, 0);
-        io_uring_sqe_set_data(slot, NULL);
-        error = submit_locked(ring);
-    } else { /* the kernel takes no more entries now; from Linux 6.0 on there is a way without one */
-        struct io_uring_sync_cancel_reg reg = {.addr = (uint64_t)(uintptr_t)op, .fd = -1}; /* timeout 0: asks, doesn't wait */
-        int r = io_uring_register_sync_cancel(&ring->uring, &reg);
-        error = r == 0 || r == -ETIME || r == -ENOENT || r == -EALREADY ? 0 : error;
-    }
-    fl_lock_give(&ring->lock);
-    return error;
-}
-
-void fl_ring_flush_try(struct fl_ring *ring)
-{
-    if (load_relaxed(&ring->queued) == 0 || !fl_lock_try(&ring->lock)) /* hint: it looks again soon */
-        return;
-    submit_locked(ring);
-    fl_lock_give(&ring->lock);
-}
-
-int fl_ring_flush(struct fl_ring *ring)
-{
-    if (load_relaxed(&ring->queued) == 0) /* hint: the owner sees its own; another thread looks again soon */
-        return 0;
-    fl_lock_take(&ring->lock);
-    int r = submit_locked(ring);
-    fl_lock_give(&ring->lock);
-    return r;
-}
-
-/* The wake poll has ended under another thread's hands, and the owner may be asleep: it must stand before the eventfd is written. */
-static void rearm(struct fl_ring *ring)
-{
-    fl_lock_take(&ring->lock);
-    int error = 0;
-    struct io_uring_sqe *slot = load_relaxed(&ring->armed) ? NULL : entry_locked(ring, &error); /* own: the lock */
-    if (slot) {
-        io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
-        io_uring_sqe_set_data(slot, &ring->wake_op);
-        store_relaxed(&ring->armed, submit_locked(ring) == 0); /* own: the lock */
-    }
-    fl_lock_give(&ring->lock);
-}
-
-unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
-{
-    unsigned total = 0, n;
-    bool wake = false;
-    do {
-        struct {
-            struct fl_ring_op *op;
-            int32_t res;
-            uint32_t flags;
-        } batch[BATCH];
-        struct io_uring_cqe *cqes[BATCH];
-        if (owner)
-            fl_lock_take(&ring->lock);
-        else if (!fl_lock_try(&ring->lock))
-            return total;                                       /* its owner may be stuck inside, in a page fault on a buffer */
-        n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH); /* also fetches what overflowed */
-        for (unsigned i = 0; i < n; i++) {
-            batch[i].op = io_uring_cqe_get_data(cqes[i]);
-            batch[i].res = cqes[i]->res;
-            batch[i].flags = cqes[i]->flags;
-            if (batch[i].op == &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
-                store_relaxed(&ring->armed, false); /* own: the lock; the owner arms it again before it sleeps */
-        }
-        io_uring_cq_advance(&ring->uring, n);
-        fl_lock_give(&ring->lock);
-        for (unsigned i = 0; i < n; i++) {
-            struct fl_ring_op *op = batch[i].op;
-            if (!op)
-                continue; /* the answer to a cancel: the operation's own completion tells */
-            if (op != &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
-                sub_relaxed(&ring->inflight, 1); /* counter */
-            wake |= op == &ring->wake_op;
-            op->done(op, batch[i].res, batch[i].flags);
-        }
-        total += n;
-    } while (n == BATCH);
-    if (wake && !owner) {
-        rearm(ring);
-        fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
-    }
-    return total;
-}
-
-void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
-{
-    if (!load_relaxed(&ring->armed) ||
-        load_relaxed(&ring->queued)) { /* hint: who clears it writes the eventfd afterwards; its own entries */
-        fl_lock_take(&ring->lock);
-        if (!load_relaxed(&ring->armed)) { /* own: the lock */
-            int error = 0;
-            struct io_uring_sqe *slot = entry_locked(ring, &error);
-            if (slot) {
-                io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
-                io_uring_sqe_set_data(slot, &ring->wake_op);
-                store_relaxed(&ring->armed, true); /* own: the lock */
-            }
-        }
-        int r = submit_locked(ring);
-        bool armed = load_relaxed(&ring->armed); /* own: the lock */
-        fl_lock_give(&ring->lock);
-        if (r < 0 || !armed)
-            timeout = timeout < 1000000 ? timeout : 1000000; /* the kernel takes nothing now: come back soon */
-    }
-    if (timeout == 0)
-        return;
-    struct __kernel_timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
-    struct io_uring_getevents_arg arg = {.ts = timeout == INT64_MAX ? 0 : (uint64_t)(uintptr_t)&ts};
-    io_uring_enter2((unsigned)ring->uring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&arg, sizeof arg);
 }
 
 void fl_ring_wake(struct fl_ring *ring)
 {
     uint64_t one = 1;
-    ssize_t ignored = write(ring->wake_fd, &one, sizeof one); /* EAGAIN: 2^64 - 2 wakes unread, the poll stands signalled */
+    ssize_t ignored = write(ring->wake_fd, &one, sizeof one); /* EAGAIN: 2^64 - 2 wakes unread, and it stands signalled */
     (void)ignored;
+}
+
+void fl_ring_cancelled(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    sub_relaxed(&ring->inflight, 1); /* counter */
+    op->done(op, -ECANCELED, 0);
+}
+
+int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    fl_lock_take(&ring->lock);
+    int r = fl_ring_cancel_locked(ring, op);
+    fl_lock_give(&ring->lock);
+    if (r > 0)
+        fl_ring_cancelled(ring, op);
+    return r < 0 ? r : 0;
 }

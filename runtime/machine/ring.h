@@ -1,65 +1,149 @@
 /* SPDX-License-Identifier: MIT */
-/* Ring: one io_uring, in which a worker sleeps and through which tasks do their I/O. It knows no task: completions call back. See ring.c. */
+/* Ring: in which a worker sleeps and through which its tasks wait for the kernel. It is an io_uring (uring.c), or where that is forbidden an epoll instance
+ * (epoll.c), which knows one operation alone, the poll of a descriptor. It knows no task: completions call back. Which of the two is chosen in backend.c. */
 #ifndef FL_MACHINE_RING_H
 #define FL_MACHINE_RING_H
 
 #include "base/atomic.h"
 #include "base/attr.h"
 #include "base/lock.h"
+#include "machine/backend.h"
 
 #include <liburing.h>
+#include <sys/epoll.h>
 
 /** What a completion calls. Lives until `done` was called for its last completion. */
 struct fl_ring_op {
     /** Called once a completion, on the thread that reaped it, without the ring's lock. */
     void (*done)(struct fl_ring_op *op, int32_t res, uint32_t flags);
+    struct fl_ring_op *next, **link; /**< epoll: in line at a descriptor; link NULL: not any more */
+    int fd;                          /**< epoll */
+    uint32_t events;                 /**< epoll: which ones it waits for */
+};
+
+#define FL_EPOLL_FETCHED 64 /* events fetched a time */
+
+/** An epoll instance. Guarded by the ring's lock, but fd. */
+struct fl_epoll {
+    int fd;
+    unsigned chunk_count;
+    struct fl_ring_op ***chunks; /**< by descriptor: who waits for it */
+    _Atomic(uint32_t) fetched;   /**< events that ended a sleep and have not been dealt with */
+    struct epoll_event events[FL_EPOLL_FETCHED];
 };
 
 struct fl_ring {
-    struct fl_lock lock;          /**< guards uring's two sides; the owner sleeps in the kernel without it */
+    struct fl_lock lock;          /**< guards the submission side; epoll: everything */
+    struct fl_lock reaping;       /**< guards the completion side; inside of no other, and none inside of it */
     _Atomic(uint32_t) queued;     /**< entries in the submission queue that the kernel has not been told of */
     _Atomic(uint32_t) inflight;   /**< operations of callers that have not completed, queued ones included */
     _Atomic(uint64_t) operations; /**< counter: ever queued by callers */
-    int wake_fd;                  /**< eventfd on which a multishot poll stands */
-    _Atomic(bool) armed;          /**< own: the lock; that poll stands */
+    const struct fl_backend *backend;
+    int wake_fd;         /**< eventfd on which a multishot poll stands */
+    _Atomic(bool) armed; /**< that poll stands, or is queued */
     struct fl_ring_op wake_op;
-    struct io_uring uring;
+    union {
+        struct io_uring uring;
+        struct fl_epoll epoll;
+    };
 };
 
-/** @return 0 or -errno: -ENOSYS, -EPERM io_uring is missing or forbidden; -ENOMEM; -EMFILE, -ENFILE. */
-int fl_ring_init(struct fl_ring *ring);
+int fl_uring_init(struct fl_ring *ring);
+void fl_uring_fini(struct fl_ring *ring);
+int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
+int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
+int fl_uring_flush(struct fl_ring *ring);
+void fl_uring_flush_try(struct fl_ring *ring);
+unsigned fl_uring_reap(struct fl_ring *ring, bool owner);
+void fl_uring_sleep(struct fl_ring *ring, int64_t timeout);
+
+int fl_epoll_init(struct fl_ring *ring);
+void fl_epoll_fini(struct fl_ring *ring);
+int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
+bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
+void fl_epoll_closing(struct fl_ring *ring, int fd);
+unsigned fl_epoll_reap(struct fl_ring *ring, bool owner);
+void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout);
+
+/** @param backend chosen by fl_backend_choose; outlives the ring
+ * @return 0 or -errno: -ENOMEM; -EMFILE, -ENFILE. */
+int fl_ring_init(struct fl_ring *ring, const struct fl_backend *backend);
 void fl_ring_fini(struct fl_ring *ring);
 
-/** Queues one operation under the ring's lock, which the caller holds. Tells the kernel only when the queue is full.
- * @param sqe prepared by io_uring_prep_*; copied
- * @param op called back; its address is what a cancel names
- * @return 0; -EBUSY, -EAGAIN, -ENOMEM the kernel takes no more now: nothing was queued. */
-int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
+/** Whether it is the kind that only polls. */
+FL_INLINE bool fl_ring_polls(const struct fl_ring *ring)
+{
+    return ring->backend->epoll;
+}
 
-/** Queues a cancel of `op`, which may have ended; tells the kernel at once. The op's own completion tells what came of it. @return as above. */
+/** Queues one operation under the ring's lock, which the caller holds. Tells the kernel only when the queue is full.
+ * @param sqe prepared by io_uring_prep_*, of a kind that fl_backend_knows; copied
+ * @param op called back; its address is what a cancel names
+ * @return 0; -EBUSY, -EAGAIN, -ENOMEM the kernel takes no more now; epoll: -EPERM the descriptor cannot be polled, -EBADF: nothing was queued. */
+FL_INLINE int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
+{
+    return unlikely(fl_ring_polls(ring)) ? fl_epoll_queue_locked(ring, sqe, op) : fl_uring_queue_locked(ring, sqe, op);
+}
+
+/** Asks for the end of `op`; the lock is held. With io_uring it may have ended, and its own completion tells what came of it; with epoll it must not have been
+ * given back to its owner.
+ * @return 0; 1: it has ended by this, and the caller calls fl_ring_cancelled when it has given the lock back; else as above: ask again. */
+FL_INLINE int fl_ring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    return unlikely(fl_ring_polls(ring)) ? (int)fl_epoll_cancel_locked(ring, op) : fl_uring_cancel_locked(ring, op);
+}
+
+/** Calls back for an operation that was cancelled without the kernel's help. */
+void fl_ring_cancelled(struct fl_ring *ring, struct fl_ring_op *op);
+
+/** All three for an operation that certainly has not been given back. @return 0, or as above: ask again. */
 int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op);
 
 /** Tells the kernel of what is queued. Any thread. @return 0 or -errno, what is queued stays so. */
-int fl_ring_flush(struct fl_ring *ring);
+FL_INLINE int fl_ring_flush(struct fl_ring *ring)
+{
+    return load_relaxed(&ring->queued) == 0 ? 0 : fl_uring_flush(ring); /* hint: the owner sees its own; another thread looks again soon */
+}
 
 /** The same for another thread than the owner: does nothing while somebody is inside. */
-void fl_ring_flush_try(struct fl_ring *ring);
+FL_INLINE void fl_ring_flush_try(struct fl_ring *ring)
+{
+    if (load_relaxed(&ring->queued) != 0) /* hint: it looks again soon */
+        fl_uring_flush_try(ring);
+}
 
 /** Calls back for every completion that is there. Any thread; `owner`: the caller is the one who sleeps in it. @return how many. */
-unsigned fl_ring_reap(struct fl_ring *ring, bool owner);
+FL_INLINE unsigned fl_ring_reap(struct fl_ring *ring, bool owner)
+{
+    return unlikely(fl_ring_polls(ring)) ? fl_epoll_reap(ring, owner) : fl_uring_reap(ring, owner);
+}
 
 /** Sleeps until a completion is there, fl_ring_wake was called since the last reap, or `timeout` nanoseconds have passed (FILCH_NEVER: never; 0: looks only).
  * Flushes first. The owner alone. */
-void fl_ring_sleep(struct fl_ring *ring, int64_t timeout);
+FL_INLINE void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
+{
+    if (unlikely(fl_ring_polls(ring)))
+        fl_epoll_sleep(ring, timeout);
+    else
+        fl_uring_sleep(ring, timeout);
+}
 
 /** Ends the owner's sleep, present or next. Any thread, any number of times. */
 void fl_ring_wake(struct fl_ring *ring);
 
-/** Whether completions are there. Two loads. */
+/** Whether completions are there: a sleep would not begin. Two loads. */
 FL_INLINE bool fl_ring_ready(struct fl_ring *ring)
 {
+    if (unlikely(fl_ring_polls(ring)))
+        return load_acquire(&ring->epoll.fetched) != 0; /* own: the lock */
     _Atomic(unsigned) *head = fl_atomic(unsigned, ring->uring.cq.khead), *tail = fl_atomic(unsigned, ring->uring.cq.ktail);
     return load_relaxed(head) != load_acquire(tail); /* hint: whoever reaps looks again under the lock */
+}
+
+/** Whether it is worth while to reap: epoll does not tell, so whenever anybody waits. */
+FL_INLINE bool fl_ring_promising(struct fl_ring *ring)
+{
+    return fl_ring_ready(ring) || (unlikely(fl_ring_polls(ring)) && load_relaxed(&ring->inflight) != 0); /* hint: as above */
 }
 
 #endif

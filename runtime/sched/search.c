@@ -29,7 +29,7 @@
 static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
 {
     fl_ring_flush(&w->ring);
-    if (fl_ring_ready(&w->ring))
+    if (fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);
     fl_wheel_fire(&w->wheel, now);
     struct fl_task *task = fl_ready_pop(&w->ready);

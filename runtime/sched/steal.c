@@ -118,7 +118,7 @@ static void look_after(struct fl_worker *victim, int64_t now)
 {
     if (load_relaxed(&victim->sleeper.state) != FL_AWAKE) /* hint: a sleeper is woken by its own ring and timers */
         return;
-    if (fl_ring_ready(&victim->ring))
+    if (fl_ring_promising(&victim->ring))
         fl_ring_reap(&victim->ring, false);
     fl_ring_flush_try(&victim->ring);
     if (fl_wheel_due(&victim->wheel, now - OVERDUE))

@@ -268,7 +268,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
         w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
     fl_ring_flush(&w->ring);
-    if (fl_ring_ready(&w->ring))
+    if (fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);
     fl_wheel_fire(&w->wheel, now);
     uint64_t ready = fl_ready_size_hint(&w->ready);
@@ -452,7 +452,7 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     w->stack = fl_stack_get(&w->stacks, runtime->stack_class);
     if (w->spare && w->stack && fl_deque_init(&w->hot.deque_, first_index(runtime, index)) && fl_ready_init(&w->ready) &&
         fl_steal_init(w) == 0)
-        r = fl_ring_init(&w->ring);
+        r = fl_ring_init(&w->ring, &runtime->backend);
     if (r < 0) {
         fl_worker_free(w);
         return r;

@@ -3,6 +3,7 @@
 #ifndef FL_SCHED_WORKER_H
 #define FL_SCHED_WORKER_H
 
+#include "machine/helpers.h"
 #include "machine/ring.h"
 #include "machine/stack.h"
 #include "machine/topology.h"
@@ -114,6 +115,8 @@ struct filch_runtime {
     unsigned count; /**< workers */
     struct fl_worker **workers;
     const struct fl_hooks *hooks;
+    struct fl_backend backend;
+    struct fl_helpers helpers;
     struct fl_stacks *stacks;
     unsigned stack_class;
     filch_model model;

@@ -8,11 +8,13 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
+static struct fl_backend backend;
 static struct fl_ring ring;
 
 static void init(void)
 {
-    cr_assert_eq(fl_ring_init(&ring), 0);
+    cr_assert_eq(fl_backend_choose(&backend, FILCH_IO_URING), 0);
+    cr_assert_eq(fl_ring_init(&ring, &backend), 0);
 }
 
 static void fini(void)

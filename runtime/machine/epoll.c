@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The ring as an epoll instance, where io_uring is forbidden. It knows one operation, IORING_OP_POLL_ADD: who wants more tries without waiting, polls, and tries again
+ * (io/standin.c).
+ *
+ * A table by descriptor has the line of those who wait for it. A descriptor is told to the kernel with EPOLLONESHOT and the union of what its line wants; an event takes
+ * whoever wanted it out of the line, and the kernel is told anew if others are left. So an event comes once, to one of the threads that ask, and nothing of a
+ * descriptor that is closed and made again by somebody else is believed: each wait begins with EPOLL_CTL_MOD, and EPOLL_CTL_ADD if the kernel knows it not.
+ *
+ * Invariants
+ *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.
+ *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of it was fetched and not dealt with yet.
+ *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), and epoll_wait(2) with no timeout.
+ *   4. The owner sleeps without the lock, and keeps what ended its sleep in `events` until somebody reaps.
+ *
+ * Memory ordering: the lock orders everything but the sleep; what a waker did before it wrote the eventfd the kernel orders before the event.
+ *
+ * Rejected: edges with both directions told once and for all, as Go and Tokio have it (a system call less a wait, but it needs to be told of every descriptor that
+ * is made and closed, and these are the program's); one instance for all workers (all wake for one event, and nobody can be woken alone).
+ *
+ * Sources: epoll(7), epoll_ctl(2), epoll_pwait2(2). */
+#include "machine/ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CHUNK 256 /* descriptors a piece of the table */
+
+int fl_epoll_init(struct fl_ring *ring)
+{
+    struct fl_epoll *epoll = &ring->epoll;
+    epoll->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll->fd < 0)
+        return -errno;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = ring->wake_fd};
+    if (epoll_ctl(epoll->fd, EPOLL_CTL_ADD, ring->wake_fd, &event) < 0) {
+        int error = errno;
+        close(epoll->fd);
+        return -error;
+    }
+    return 0;
+}
+
+void fl_epoll_fini(struct fl_ring *ring)
+{
+    struct fl_epoll *epoll = &ring->epoll;
+    for (unsigned i = 0; i < epoll->chunk_count; i++)
+        free(epoll->chunks[i]);
+    free(epoll->chunks);
+    close(epoll->fd);
+}
+
+/* ---- lines ---- */
+
+/* The line of a descriptor, or NULL if nobody ever waited for it. */
+static struct fl_ring_op **line_of(struct fl_epoll *epoll, int fd)
+{
+    unsigned chunk = (unsigned)fd / CHUNK;
+    return chunk < epoll->chunk_count && epoll->chunks[chunk] ? &epoll->chunks[chunk][fd % CHUNK] : NULL;
+}
+
+static struct fl_ring_op **make_line(struct fl_epoll *epoll, int fd)
+{
+    unsigned chunk = (unsigned)fd / CHUNK;
+    if (chunk >= epoll->chunk_count) {
+        unsigned count = chunk + 1 > 2 * epoll->chunk_count ? chunk + 1 : 2 * epoll->chunk_count;
+        struct fl_ring_op ***chunks = realloc(epoll->chunks, count * sizeof *chunks);
+        if (!chunks)
+            return NULL;
+        for (unsigned i = epoll->chunk_count; i < count; i++)
+            chunks[i] = NULL;
+        epoll->chunks = chunks;
+        epoll->chunk_count = count;
+    }
+    if (!epoll->chunks[chunk])
+        epoll->chunks[chunk] = calloc(CHUNK, sizeof **epoll->chunks);
+    return line_of(epoll, fd);
+}
+
+static uint32_t wanted(const struct fl_ring_op *line)
+{
+    uint32_t events = 0;
+    for (; line; line = line->next)
+        events |= line->events;
+    return events;
+}
+
+static int tell(struct fl_epoll *epoll, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.fd = fd};
+    if (epoll_ctl(epoll->fd, EPOLL_CTL_MOD, fd, &event) == 0)
+        return 0;
+    if (errno == ENOENT && epoll_ctl(epoll->fd, EPOLL_CTL_ADD, fd, &event) == 0)
+        return 0;
+    return errno == ENOSPC ? -ENOMEM : -errno;
+}
+
+static void enter(struct fl_ring_op **line, struct fl_ring_op *op)
+{
+    op->next = *line;
+    op->link = line;
+    if (op->next)
+        op->next->link = &op->next;
+    *line = op;
+}
+
+static void leave(struct fl_ring_op *op)
+{
+    *op->link = op->next;
+    if (op->next)
+        op->next->link = op->link;
+    op->link = NULL;
+}
+
+int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
+{
+    if (sqe->fd < 0)
+        return -EBADF;
+    struct fl_ring_op **line = make_line(&ring->epoll, sqe->fd);
+    if (!line)
+        return -ENOMEM;
+    op->fd = sqe->fd;
+    op->events = sqe->poll32_events & ~(unsigned)EPOLLONESHOT;
+    int r = tell(&ring->epoll, op->fd, op->events | wanted(*line));
+    if (r < 0)
+        return r;
+    enter(line, op);
+    add_relaxed(&ring->inflight, 1);   /* counter */
+    add_relaxed(&ring->operations, 1); /* counter */
+    return 0;
+}
+
+bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    (void)ring;
+    if (!op->link)
+        return false;
+    leave(op); /* the kernel may say an event too many, which then nobody wants */
+    return true;
+}
+
+/* ---- events ---- */
+
+/* Takes out of the line of a descriptor whoever wanted what has happened, and puts them before `out`. */
+static struct fl_ring_op *take(struct fl_epoll *epoll, const struct epoll_event *event, struct fl_ring_op *out)
+{
+    struct fl_ring_op **line = line_of(epoll, event->data.fd), *next;
+    for (struct fl_ring_op *op = line ? *line : NULL; op; op = next) {
+        next = op->next;
+        if (!(event->events & (op->events | EPOLLERR | EPOLLHUP)))
+            continue;
+        leave(op);
+        op->next = out;
+        op->events = event->events & (op->events | EPOLLERR | EPOLLHUP);
+        out = op;
+    }
+    if (line && *line)
+        tell(epoll, event->data.fd, wanted(*line));
+    return out;
+}
+
+static unsigned call_back(struct fl_ring *ring, struct fl_ring_op *out)
+{
+    unsigned count = 0;
+    for (struct fl_ring_op *next; out; out = next, count++) {
+        next = out->next;                /* it is gone when it has been told */
+        sub_relaxed(&ring->inflight, 1); /* counter */
+        out->done(out, (int32_t)out->events, 0);
+    }
+    return count;
+}
+
+unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
+{
+    struct fl_epoll *epoll = &ring->epoll;
+    unsigned total = 0;
+    int n;
+    bool wake = false;
+    do {
+        struct fl_ring_op *out = NULL;
+        fl_lock_take(&ring->lock);
+        n = (int)load_relaxed(&epoll->fetched); /* own: the lock */
+        if (n == 0)
+            n = epoll_wait(epoll->fd, epoll->events, FL_EPOLL_FETCHED, 0);
+        for (int i = 0; i < n; i++) {
+            if (epoll->events[i].data.fd == ring->wake_fd)
+                wake = true;
+            else
+                out = take(epoll, &epoll->events[i], out);
+        }
+        store_relaxed(&epoll->fetched, 0); /* own: the lock */
+        fl_lock_give(&ring->lock);
+        total += call_back(ring, out);
+    } while (n == FL_EPOLL_FETCHED);
+    if (wake && !owner)
+        fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
+    return total + wake;
+}
+
+/* Whoever waits for a descriptor that is about to be closed would never hear of it again. */
+void fl_epoll_closing(struct fl_ring *ring, int fd)
+{
+    struct epoll_event event = {.events = EPOLLERR, .data.fd = fd};
+    fl_lock_take(&ring->lock);
+    struct fl_ring_op *out = fd < 0 ? NULL : take(&ring->epoll, &event, NULL);
+    fl_lock_give(&ring->lock);
+    call_back(ring, out);
+}
+
+/* epoll_pwait2(2) where the kernel has it (Linux 5.11), else milliseconds, rounded up. */
+static int await(int fd, struct epoll_event *events, int64_t timeout)
+{
+    struct timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+    int n = epoll_pwait2(fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? NULL : &ts, NULL);
+    if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+        return n;
+    int64_t ms = timeout / 1000000 + (timeout % 1000000 != 0);
+    return epoll_wait(fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
+}
+
+void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout)
+{
+    struct fl_epoll *epoll = &ring->epoll;
+    struct epoll_event events[FL_EPOLL_FETCHED];
+    if (timeout == 0 || fl_ring_ready(ring))
+        return;
+    int n = await(epoll->fd, events, timeout);
+    if (n <= 0)
+        return;
+    fl_lock_take(&ring->lock);
+    for (int i = 0; i < n; i++)
+        epoll->events[i] = events[i];
+    store_release(&epoll->fetched, (uint32_t)n); /* own: the lock */
+    fl_lock_give(&ring->lock);
+}

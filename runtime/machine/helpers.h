@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Helpers: a bounded number of kernel threads for calls that wait and that nobody else can wait for. They know no task: a job calls back. See helpers.c. */
+#ifndef FL_MACHINE_HELPERS_H
+#define FL_MACHINE_HELPERS_H
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "base/lock.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+struct fl_job {
+    struct fl_list node; /**< in line, or by itself */
+    /** Called once, on a helper's thread, with no lock; the job may be gone when it returns. */
+    void (*run)(struct fl_job *job);
+};
+
+struct fl_helpers {
+    struct fl_lock lock;
+    struct fl_list line;     /**< jobs that nobody has begun, oldest first */
+    unsigned max;            /**< threads at most */
+    unsigned jobs;           /**< in line */
+    unsigned count, idle;    /**< threads there are; such as wait for a job */
+    bool ending;             /**< nobody submits any more */
+    _Atomic(uint32_t) calls; /**< futex: changes when an idle one is wanted */
+    pthread_t *threads;      /**< `max`, of which `count` are there */
+    cpu_set_t cpus;          /**< where they may run: not a worker's CPU alone */
+    bool bound;              /**< cpus is known */
+};
+
+/** @return 0 or -ENOMEM. No thread is started. */
+int fl_helpers_init(struct fl_helpers *helpers, unsigned max);
+/** Nobody waits for a job any more. */
+void fl_helpers_fini(struct fl_helpers *helpers);
+
+/** Puts a job in line, and starts a thread if none is idle and there may be one more. Never waits.
+ * @return 0; -EAGAIN there is no thread and none can be started: nothing was put in line. */
+int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job);
+
+/** Takes a job out of line, if it still stands there, and if *word is still `value`: that says that the job is. @return whether it will not be run */
+bool fl_helpers_withdraw(struct fl_helpers *helpers, struct fl_job *job, const _Atomic(uint64_t) *word, uint64_t value);
+
+/** Sets *word to 0, so that nobody is in fl_helpers_withdraw with its old value when this returns. */
+void fl_helpers_settle(struct fl_helpers *helpers, _Atomic(uint64_t) *word);
+
+#endif
