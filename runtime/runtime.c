@@ -3,9 +3,9 @@
  *
  * Start order                                    Shutdown order
  *   1. barrier, topology                           1. closed: filch_submit refuses
- *   2. stacks, descriptors                         2. the root scope is empty, or was cancelled and is empty
+ *   2. stacks, descriptors, back-end               2. the root scope is empty, or was cancelled and is empty
  *   3. workers with their rings, no thread yet     3. ending: every worker leaves its loop when it finds nothing, and is joined
- *   4. root scope                                  4. workers with their rings (nothing is in flight: no task is left)
+ *   4. root scope                                  4. helpers, workers with their rings (nothing is in flight: no task is left)
  *   5. threads, all signals blocked                5. descriptors, stacks, topology
  *
  * Invariant: nothing exists before filch_start and nothing after filch_stop: no constructor, no atexit, no signal handler, no global but the
