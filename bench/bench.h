@@ -9,6 +9,7 @@
  *   BENCH_TASK    as a task of a runtime that the harness started: what most do
  *   BENCH_BESIDE  on a plain thread, while a runtime is there: a host's view
  *   BENCH_ALONE   on a plain thread: serial code, to compare with
+ *   BENCH_APART   on a plain thread; it starts its own runtime, by bench_config, in another process
  *
  * The runtime is started once for the warm-up and all runs, or, where `fresh` is set, for each of them. Starting and stopping are never
  * timed. Everything here is called from the form itself, by one task or thread at a time. */
@@ -19,7 +20,7 @@
 
 struct bench_run;
 
-enum bench_place { BENCH_TASK, BENCH_BESIDE, BENCH_ALONE };
+enum bench_place { BENCH_TASK, BENCH_BESIDE, BENCH_ALONE, BENCH_APART };
 
 /** One way to do the work. The first form of a workload is its default; with more than one, `--form` and `--vs` choose. */
 struct bench_form {
@@ -86,8 +87,11 @@ struct bench {
     struct bench_param params[BENCH_PARAMS]; /* the last stays empty */
 };
 
-/** The runtime of this run; NULL for BENCH_ALONE. */
+/** The runtime of this run; NULL for BENCH_ALONE and BENCH_APART. */
 filch_runtime *bench_runtime(const struct bench_run *run);
+
+/** What the user wants a runtime to be. */
+const filch_config *bench_config(const struct bench_run *run);
 
 /** Hands over the figure of this run, in the workload's unit. Once a run. */
 void bench_result(struct bench_run *run, double value);

@@ -17,7 +17,8 @@
 /** What one command asks for. */
 struct bench_settings {
     const struct bench *bench;
-    const struct bench_form *form, *versus; /* versus: NULL without --vs */
+    const struct bench_form *form, *versus[BENCH_FORMS]; /* versus: empty without --vs */
+    unsigned versus_count;
     int64_t workers, runs, stack_size;
     unsigned model, pin, form_index, versus_index;
     bool json, help;
@@ -46,13 +47,14 @@ struct bench_run {
     const struct bench_form *form;
     filch_runtime *runtime;
     struct bench_record *record;
+    filch_config config;
     json_t *check;
     bool keep; /* false in the warm-up */
 };
 
 /** What is known after the runs. */
 struct bench_outcome {
-    struct bench_record main, versus;
+    struct bench_record main, versus[BENCH_FORMS];
     unsigned workers;
     uint64_t peak_rss;
 };

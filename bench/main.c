@@ -123,9 +123,12 @@ static int run(int argc, char **argv)
     int r = bench_measure(&settings, &outcome);
     if (r >= 0)
         (settings.json ? bench_report_json : bench_report_text)(&settings, &outcome);
-    bool wrong = outcome.main.wrong || outcome.versus.wrong;
+    bool wrong = outcome.main.wrong;
+    for (unsigned i = 0; i < settings.versus_count; i++)
+        wrong = wrong || outcome.versus[i].wrong;
     bench_record_fini(&outcome.main);
-    bench_record_fini(&outcome.versus);
+    for (unsigned i = 0; i < settings.versus_count; i++)
+        bench_record_fini(&outcome.versus[i]);
     return r == -EINVAL ? 2 : r < 0 || wrong;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A warm-up, then the runs.
  *
- * With --vs both forms are run alternately in this one process (the other form first), so that a drift of the machine's speed hits both
+ * With --vs the forms are run alternately in this one process (the others first), so that a drift of the machine's speed hits all
  * alike; the report then gives the ratio of each pair. The peak of memory begins anew after the warm-up, where the kernel can do that.
  *
  * Runtimes: see bench.h. One that is kept stays up during the serial runs of --vs; it sleeps then. */
@@ -16,16 +16,20 @@
 
 static filch_runtime *runtime; /* the one that is up */
 
-static int start(const struct bench_settings *settings, struct bench_outcome *outcome)
+static filch_config config_of(const struct bench_settings *settings)
 {
-    const filch_config config = {
+    return (filch_config){
         .workers = (unsigned)settings->workers,
         .model = (filch_model)settings->model,
         .pin = (filch_pin)settings->pin,
         .stack_size = (size_t)settings->stack_size,
         .name = "bench",
     };
-    int r = runtime ? 0 : filch_start(&config, &runtime);
+}
+
+static int start(const filch_config *config, struct bench_outcome *outcome)
+{
+    int r = runtime ? 0 : filch_start(config, &runtime);
     if (r < 0)
         bench_say("the runtime cannot start: %s", strerror(-r));
     else
@@ -63,10 +67,10 @@ static int as_task(void *arg)
 static int once(const struct bench_settings *settings, const struct bench_form *form, struct bench_outcome *outcome,
                 struct bench_record *record, bool keep)
 {
-    struct bench_run run = {.form = form, .record = record, .check = json_object(), .keep = keep};
+    struct bench_run run = {.form = form, .record = record, .config = config_of(settings), .check = json_object(), .keep = keep};
     int r = 0;
-    if (form->place != BENCH_ALONE) {
-        r = start(settings, outcome);
+    if (form->place == BENCH_TASK || form->place == BENCH_BESIDE) {
+        r = start(&run.config, outcome);
         if (r < 0)
             goto out;
         run.runtime = runtime;
@@ -87,15 +91,16 @@ int bench_measure(const struct bench_settings *settings, struct bench_outcome *o
     int64_t last = 0;
     *outcome = (struct bench_outcome){0};
     bench_record_init(&outcome->main, bench->unit, (size_t)settings->runs);
-    bench_record_init(&outcome->versus, bench->unit, (size_t)settings->runs);
+    for (unsigned i = 0; i < settings->versus_count; i++)
+        bench_record_init(&outcome->versus[i], bench->unit, (size_t)settings->runs);
     int r = bench->prepare ? bench->prepare() : 0;
     for (int64_t i = 0; r >= 0 && i <= settings->runs; i++) {
         if (i == 1)
             bench_peak_reset();
         progress(settings, i, last);
         int64_t begin = filch_now();
-        if (settings->versus)
-            r = once(settings, settings->versus, outcome, &outcome->versus, i > 0);
+        for (unsigned v = 0; r >= 0 && v < settings->versus_count; v++)
+            r = once(settings, settings->versus[v], outcome, &outcome->versus[v], i > 0);
         if (r >= 0)
             r = once(settings, settings->form, outcome, &outcome->main, i > 0);
         last = filch_now() - begin;
@@ -106,9 +111,10 @@ int bench_measure(const struct bench_settings *settings, struct bench_outcome *o
         stop();
     if (bench->finish)
         bench->finish();
-    if (settings->versus && r >= 0 && !json_equal(outcome->main.check, outcome->versus.check)) {
-        bench_say("wrong: the two forms came to different results");
-        outcome->main.wrong = true;
-    }
+    for (unsigned v = 0; r >= 0 && v < settings->versus_count; v++)
+        if (!json_equal(outcome->main.check, outcome->versus[v].check)) {
+            bench_say("wrong: %s and %s came to different results", settings->form->name, settings->versus[v]->name);
+            outcome->main.wrong = true;
+        }
     return r;
 }

@@ -63,11 +63,13 @@ void bench_settings_init(struct bench_settings *settings, const struct bench *be
         strcat(settings->forms, form->name);
         strcat(strcat(settings->versus_forms, "|"), form->name);
     }
+    if (bench->forms[1].name && bench->forms[2].name)
+        strcat(settings->versus_forms, "|all");
     struct bench_param *next = settings->common;
     if (bench->forms[1].name) {
         *next++ = (struct bench_param)BENCH_CHOICE("form", settings->form_index, settings->forms, "how the work is written");
         *next++ = (struct bench_param)BENCH_CHOICE("vs", settings->versus_index, settings->versus_forms,
-                                                   "a form to compare with, run for run in one process");
+                                                   "a form to compare with, or all others, run for run in one process");
     }
     *next++ = (struct bench_param)BENCH_INT("workers", settings->workers, 0, 1024, "0: one per allowed core");
     *next++ = (struct bench_param)BENCH_CHOICE("model", settings->model, bench_models, "threading model");
@@ -157,6 +159,21 @@ static int operand(const char *text)
     return unknown(what);
 }
 
+static void choose_versus(struct bench_settings *settings)
+{
+    const struct bench_form *forms = settings->bench->forms;
+    settings->versus_count = 0;
+    if (settings->versus_index == 0)
+        return;
+    if (forms[settings->versus_index - 1].name) {
+        settings->versus[settings->versus_count++] = &forms[settings->versus_index - 1];
+        return;
+    }
+    for (const struct bench_form *form = forms; form->name; form++)
+        if (form != settings->form)
+            settings->versus[settings->versus_count++] = form;
+}
+
 int bench_parse(struct bench_settings *settings, int argc, char **argv)
 {
     struct option table[OPTIONS + 1] = {{0}};
@@ -192,6 +209,6 @@ int bench_parse(struct bench_settings *settings, int argc, char **argv)
         if (operand(argv[optind]) < 0)
             return -EINVAL;
     settings->form = &settings->bench->forms[settings->form_index];
-    settings->versus = settings->versus_index ? &settings->bench->forms[settings->versus_index - 1] : NULL;
+    choose_versus(settings);
     return 0;
 }

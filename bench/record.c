@@ -28,6 +28,11 @@ filch_runtime *bench_runtime(const struct bench_run *run)
     return run->runtime;
 }
 
+const filch_config *bench_config(const struct bench_run *run)
+{
+    return &run->config;
+}
+
 static void keep(const struct bench_run *run, struct bench_series *series, double value)
 {
     if (run->keep && series->values && series->count < run->record->runs)

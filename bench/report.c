@@ -3,8 +3,9 @@
  *
  * The object: bench, workers (0: no runtime took part), model, runs, params, unit, min, median, max (of the workload's own figure),
  * peak_rss_bytes, check; then `more` with the further figures, one object for each group of them ("lateness_us": {"p50": …}, medians
- * over the runs), and with --vs the other form's figures and `ratio`: this form's divided by the other's, pair by pair. `wrong` stands
- * there, and is true, only after a wrong check. */
+ * over the runs), and with --vs the other form's figures, `vs`, and `ratio`: this form's divided by the other's, pair by pair. With
+ * --vs all, `versus` is an array of such objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong
+ * check. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -36,9 +37,8 @@ static struct summary summarize_series(const struct bench_series *series)
 }
 
 /* this / other, pair by pair */
-static struct summary ratio(const struct bench_outcome *outcome)
+static struct summary ratio(const struct bench_series *mine, const struct bench_series *other)
 {
-    const struct bench_series *mine = &outcome->main.series[0], *other = &outcome->versus.series[0];
     size_t count = mine->count < other->count ? mine->count : other->count;
     double *values = calloc(count + 1, sizeof *values);
     for (size_t i = 0; values && i < count; i++)
@@ -46,6 +46,15 @@ static struct summary ratio(const struct bench_outcome *outcome)
     struct summary summary = summarize(values, values ? count : 0);
     free(values);
     return summary;
+}
+
+/* The series of `record` that has this name, or NULL. */
+static const struct bench_series *series_named(const struct bench_record *record, const char *name)
+{
+    for (unsigned i = 0; i < record->used; i++)
+        if (strcmp(record->series[i].name, name) == 0)
+            return &record->series[i];
+    return NULL;
 }
 
 static json_t *param_json(const struct bench_param *param)
@@ -80,16 +89,18 @@ static json_t *params_json(const struct bench_settings *settings)
 
 static unsigned workers(const struct bench_settings *settings, const struct bench_outcome *outcome)
 {
-    return settings->form->place == BENCH_ALONE ? 0 : outcome->workers;
+    return settings->form->place == BENCH_ALONE ? 0 : settings->form->place == BENCH_APART ? (unsigned)settings->workers : outcome->workers;
 }
 
 /* ---- text ---- */
+
+#define TITLE 80
 
 static void text_row(const char *name, struct summary s)
 {
     double scale = s.median < 0 ? -s.median : s.median;
     int digits = scale >= 1000 ? 0 : scale >= 100 ? 1 : scale >= 10 ? 2 : 3;
-    printf("  %-22s %12.*f %12.*f %12.*f", name, digits, s.min, digits, s.median, digits, s.max);
+    printf("  %-34s %12.*f %12.*f %12.*f", name, digits, s.min, digits, s.median, digits, s.max);
     if (s.min > 0)
         printf(" %9.1f %%\n", 100 * (s.max - s.min) / s.min);
     else
@@ -110,28 +121,45 @@ static void text_pairs(const char *title, const json_t *object)
     putchar('\n');
 }
 
+static const char *series_title(const struct bench_series *series, char title[TITLE])
+{
+    const char *dot = strchr(series->name, '.');
+    snprintf(title, TITLE, "%s%s%s", series->name, series->name[0] && !dot ? ", " : "", dot ? "" : series->unit);
+    return title;
+}
+
+/* The other form's figures, and the ratio of each that both have. */
+static void text_versus(const struct bench_settings *settings, const struct bench_record *mine, const struct bench_form *form,
+                        const struct bench_record *other)
+{
+    char title[TITLE], name[2 * TITLE];
+    for (unsigned i = 0; i < other->used; i++) {
+        snprintf(name, sizeof name, "%s, %s", form->name, series_title(&other->series[i], title));
+        text_row(name, summarize_series(&other->series[i]));
+    }
+    for (unsigned i = 0; i < other->used; i++) {
+        const struct bench_series *series = series_named(mine, other->series[i].name);
+        if (!series)
+            continue;
+        snprintf(name, sizeof name, "%s / %s%s%s", settings->form->name, form->name, i ? ", " : "", series->name);
+        text_row(name, ratio(series, &other->series[i]));
+    }
+}
+
 void bench_report_text(const struct bench_settings *settings, const struct bench_outcome *outcome)
 {
-    char model[32], name[80];
+    char model[32], title[TITLE];
     const struct bench_record *record = &outcome->main;
     json_t *params = params_json(settings);
     printf("%s: %s\n", settings->bench->name, settings->bench->what);
     printf("  workers   %u, model %s, %d runs after a warm-up\n", workers(settings, outcome),
            bench_choice(bench_models, settings->model, model), (int)settings->runs);
     text_pairs("params", params);
-    printf("  %-22s %12s %12s %12s %11s\n", "", "min", "median", "max", "spread");
-    for (unsigned i = 0; i < record->used; i++) {
-        const struct bench_series *series = &record->series[i];
-        const char *dot = strchr(series->name, '.');
-        snprintf(name, sizeof name, "%s%s%s", series->name, i && !dot ? ", " : "", dot ? "" : series->unit);
-        text_row(name, summarize_series(series));
-    }
-    if (settings->versus) {
-        snprintf(name, sizeof name, "%s, %s", settings->versus->name, settings->bench->unit);
-        text_row(name, summarize_series(&outcome->versus.series[0]));
-        snprintf(name, sizeof name, "%s / %s", settings->form->name, settings->versus->name);
-        text_row(name, ratio(outcome));
-    }
+    printf("  %-34s %12s %12s %12s %11s\n", "", "min", "median", "max", "spread");
+    for (unsigned i = 0; i < record->used; i++)
+        text_row(series_title(&record->series[i], title), summarize_series(&record->series[i]));
+    for (unsigned v = 0; v < settings->versus_count; v++)
+        text_versus(settings, record, settings->versus[v], &outcome->versus[v]);
     text_pairs("check", record->check);
     printf("  peak RSS  %.1f MiB\n", (double)outcome->peak_rss / (1 << 20));
     json_decref(params);
@@ -176,6 +204,32 @@ static void put_more(json_t *object, const struct bench_record *record)
         json_decref(more);
 }
 
+static json_t *versus_json(const struct bench_form *form, const struct bench_record *record)
+{
+    json_t *object = json_pack("{s:s}", "form", form->name);
+    put_summary(object, summarize_series(&record->series[0]));
+    put_more(object, record);
+    return object;
+}
+
+static json_t *ratio_json(const struct bench_record *mine, const struct bench_record *other)
+{
+    json_t *object = json_object(), *more = json_object();
+    put_summary(object, ratio(&mine->series[0], &other->series[0]));
+    for (unsigned i = 1; i < other->used; i++) {
+        const struct bench_series *series = series_named(mine, other->series[i].name);
+        if (!series)
+            continue;
+        json_t *one = json_object();
+        put_summary(one, ratio(series, &other->series[i]));
+        json_object_set_new(more, series->name, one);
+    }
+    if (json_object_size(more))
+        json_object_set(object, "more", more);
+    json_decref(more);
+    return object;
+}
+
 void bench_report_json(const struct bench_settings *settings, const struct bench_outcome *outcome)
 {
     char model[32];
@@ -189,12 +243,17 @@ void bench_report_json(const struct bench_settings *settings, const struct bench
     if (record->wrong)
         json_object_set_new(object, "wrong", json_true());
     put_more(object, record);
-    if (settings->versus) {
-        json_t *versus = json_pack("{s:s}", "form", settings->versus->name), *ratios = json_object();
-        put_summary(versus, summarize_series(&outcome->versus.series[0]));
-        put_summary(ratios, ratio(outcome));
-        json_object_set_new(object, "vs", versus);
-        json_object_set_new(object, "ratio", ratios);
+    if (settings->versus_count == 1) {
+        json_object_set_new(object, "vs", versus_json(settings->versus[0], &outcome->versus[0]));
+        json_object_set_new(object, "ratio", ratio_json(record, &outcome->versus[0]));
+    } else if (settings->versus_count) {
+        json_t *all = json_array();
+        for (unsigned i = 0; i < settings->versus_count; i++) {
+            json_t *versus = versus_json(settings->versus[i], &outcome->versus[i]);
+            json_object_set_new(versus, "ratio", ratio_json(record, &outcome->versus[i]));
+            json_array_append_new(all, versus);
+        }
+        json_object_set_new(object, "versus", all);
     }
     json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
