@@ -46,8 +46,14 @@ int64_t bench_cpu_time(void)
 
 uint64_t bench_memory(const char *field)
 {
-    char text[8192];
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    return bench_memory_of(getpid(), field);
+}
+
+uint64_t bench_memory_of(pid_t pid, const char *field)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         close(fd);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define BENCH_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -31,6 +32,9 @@ int64_t bench_cpu_time(void);
 
 /** A field of /proc/self/status in bytes ("VmRSS:", "VmHWM:"), 0 if it is not there. */
 uint64_t bench_memory(const char *field);
+
+/** The same of another process. */
+uint64_t bench_memory_of(pid_t pid, const char *field);
 
 /** Lets the peak of resident memory begin anew, where the kernel can (proc(5), clear_refs). */
 void bench_peak_reset(void);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A server of tasks: one accepts and spawns one for each connection, which receives and sends as if it were alone. */
+#include "serve.h"
+
+#include <errno.h>
+
+static const struct serve *server;
+
+static int send_all(int fd, const char *data, size_t length)
+{
+    while (length) {
+        ssize_t sent = filch_send(fd, data, length, 0);
+        if (sent < 0)
+            return (int)sent;
+        data += sent;
+        length -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int connection(void *arg)
+{
+    int fd = (int)(intptr_t)arg, r = 0;
+    struct serve_state state;
+    char buffer[SERVE_BUFFER];
+    server->protocol->begin(&state);
+    for (bool close = false; r >= 0 && !close;) {
+        ssize_t got = filch_recv(fd, buffer, sizeof buffer, 0);
+        if (got <= 0)
+            break;
+        struct serve_reply reply = server->protocol->answer(&state, buffer, (size_t)got);
+        r = send_all(fd, reply.data, reply.length);
+        serve_count(server, reply.count);
+        close = reply.close;
+    }
+    filch_close(fd);
+    return 0; /* a failure would end the others, too */
+}
+
+static int accept_all(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    for (;;) {
+        int fd = filch_accept(server->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd == -ECONNABORTED)
+            continue;
+        int r = fd < 0 ? fd : filch_spawn(&s, connection, (void *)(intptr_t)fd);
+        if (r < 0)
+            return r;
+    }
+}
+
+int serve_filch(const struct serve *serve)
+{
+    server = serve;
+    return filch_run(serve->config, accept_all, NULL);
+}
