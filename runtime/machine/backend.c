@@ -8,6 +8,7 @@
  * Sources: io_uring_setup(2), io_uring_register(2), IORING_REGISTER_PROBE; sysctl kernel.io_uring_disabled (Linux 6.6). */
 #include "machine/backend.h"
 
+#include "base/barrier.h"
 #include "machine/request.h"
 
 #include <errno.h>
@@ -33,6 +34,17 @@ static int send_a_nop(struct io_uring *ring, const char **ret_call)
     int r = io_uring_submit_and_wait(ring, 1);
     *ret_call = "io_uring_enter";
     return r < 0 ? r : io_uring_peek_cqe(ring, &cqe);
+}
+
+/* Whether rings can be made in the mode that needs somebody to interrupt who spins (machine/uring.c). */
+static bool can_coop(void)
+{
+    struct io_uring ring;
+    bool can = load_relaxed(&fl_barrier_asymmetric) && /* init: chosen before */
+               io_uring_queue_init(8, &ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG) == 0;
+    if (can)
+        io_uring_queue_exit(&ring);
+    return can;
 }
 
 static int ask(struct fl_backend *backend, struct io_uring *ring, const char **ret_call)
@@ -118,6 +130,7 @@ int fl_backend_choose(struct fl_backend *backend, filch_io wanted)
     int r = try_uring(backend, &call);
     if (r == 0) {
         unsigned count = 0;
+        backend->coop = can_coop();
         for (unsigned i = 0; i < 4; i++)
             count += (unsigned)__builtin_popcountll(backend->knows[i]);
         snprintf(backend->why, sizeof backend->why, "io_uring, %u operations%s%s", count, wanted ? ", " : "", wanted ? who : "");

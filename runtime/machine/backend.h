@@ -10,6 +10,7 @@
 
 struct fl_backend {
     bool epoll;        /**< rings are epoll instances */
+    bool coop;         /**< the kernel need not interrupt the owner of a ring: we do, when it matters */
     uint64_t knows[4]; /**< a bit an operation of io_uring that the kernel carries out */
     bool remarkable;   /**< not what was to be expected, or the environment asked for it: worth a line at start */
     char why[160];     /**< for people */

@@ -140,10 +140,20 @@ FL_INLINE bool fl_ring_ready(struct fl_ring *ring)
     return load_relaxed(head) != load_acquire(tail); /* hint: whoever reaps looks again under the lock */
 }
 
-/** Whether it is worth while to reap: epoll does not tell, so whenever anybody waits. */
+/** Whether completions may come out only when the owner enters the kernel. */
+FL_INLINE bool fl_ring_wants_kick(struct fl_ring *ring)
+{
+    if (unlikely(fl_ring_polls(ring)))
+        return false;
+    return load_relaxed(fl_atomic(unsigned, ring->uring.sq.kflags)) & IORING_SQ_TASKRUN; /* hint: looked at again and again */
+}
+
+/** Whether it is worth while for the owner to reap: epoll does not tell, so whenever anybody waits. */
 FL_INLINE bool fl_ring_promising(struct fl_ring *ring)
 {
-    return fl_ring_ready(ring) || (unlikely(fl_ring_polls(ring)) && load_relaxed(&ring->inflight) != 0); /* hint: as above */
+    if (unlikely(fl_ring_polls(ring)))
+        return load_relaxed(&ring->inflight) != 0; /* hint: the owner's own, mostly */
+    return fl_ring_ready(ring) || fl_ring_wants_kick(ring);
 }
 
 #endif

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring as an io_uring in default mode: no COOP_TASKRUN, no DEFER_TASKRUN, no SQPOLL.
+/* The ring as an io_uring.
  *
- * Completions must be seen by others while the owner is stuck in user code or in a system call. In default mode the kernel posts them from task
- * work that interrupts the owner, so that another thread finds them in the queue after 16-34 us and may reap them under the lock; with DEFER_TASKRUN it
- * never does until the owner enters the kernel, with COOP_TASKRUN it waits for the next tick. An operation costs the same in all modes.
- * The price: task work can make a foreign blocking call on that carrier return EINTR.
+ * Completions must be seen by others while the owner is stuck in user code or in a system call. The kernel finishes most operations in the context of the thread that submitted
+ * them (task work), and the modes differ in how it gets that thread's attention:
+ *   - by default it interrupts it. Another thread sees a completion after 16-34 us, but each small batch of arrivals costs an interrupt between CPUs, 12 us here.
+ *   - with IORING_SETUP_COOP_TASKRUN it waits until the thread enters the kernel for whatever reason, or wakes it from an interruptible wait; while the thread spins in user
+ *     code that is at the next tick, 4 ms. A flag in the ring says that work waits.
+ *   - with IORING_SETUP_DEFER_TASKRUN it waits until the thread asks for it. Then nothing is ever seen of a stalled one.
+ * Ours is the second: a busy worker enters the kernel all the time. For one that spins, whoever looks after it sees the flag and interrupts it with a membarrier(2), which it
+ * has at hand anyway (fl_ring_wants_kick, sched/steal.c). Without membarrier, or before Linux 5.19, it is the first.
+ * The price of both: task work can make a foreign blocking call on that carrier return EINTR.
  *
  * Invariants
  *   1. The submission queue's tail is moved under `lock`, the completion queue's head under `reaping`. There are two, because who submits may be held up in the
@@ -30,7 +35,9 @@
 #define ENTRIES 256      /* of the submission queue: one flush takes so many */
 #define COMPLETIONS 4096 /* more in flight overflow into the kernel's list, which costs a system call, not a loss */
 #define SOON 1000000     /* ns after which a kernel that takes nothing is asked again */
-#define BATCH 64         /* completions copied out a time under the lock */
+#define FLAGS (IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP)
+#define COOP (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
+#define BATCH 64 /* completions copied out a time under the lock */
 
 static char rings; /* its address orders the mappings of rings for TSan */
 
@@ -45,7 +52,7 @@ int fl_uring_init(struct fl_ring *ring)
     int r = -ENOMEM;
     ring->wake_op.done = woken;
     for (unsigned entries = ENTRIES, completions = COMPLETIONS; r == -ENOMEM && entries >= 8; entries /= 2, completions /= 2) {
-        struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = completions};
+        struct io_uring_params params = {.flags = FLAGS | (ring->backend->coop ? COOP : 0), .cq_entries = completions};
         r = io_uring_queue_init_params(entries, &ring->uring, &params);
     }
     if (r < 0)

@@ -232,7 +232,7 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
             nap(w, now);
         else
             sleep_(w);
-        w->looked = fl_clock();
+        store_relaxed(&w->looked, fl_clock()); /* hint: whether it is stalled */
     }
     if (fl_idle_found(idle))
         fl_wake_one(runtime);

@@ -17,9 +17,10 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#define PATIENCE 3000 /* ns a thief waits for its victim to answer before it takes without asking */
-#define TAKE_MAX 128  /* tasks taken out of a ready queue at a time */
-#define OVERDUE 50000 /* ns: a live worker fires its own timers sooner */
+#define STALLED 200000 /* ns after which a worker that has not looked round is taken to be in a long task */
+#define PATIENCE 3000  /* ns a thief waits for its victim to answer before it takes without asking */
+#define TAKE_MAX 128   /* tasks taken out of a ready queue at a time */
+#define OVERDUE 50000  /* ns: a live worker fires its own timers sooner */
 
 int fl_steal_init(struct fl_worker *w)
 {
@@ -113,12 +114,22 @@ static struct fl_task *take_deque(struct fl_worker *w, struct fl_worker *victim)
     return task;
 }
 
+/* A carrier that spins in user code never enters the kernel, which has completions for it: an interrupt makes it. */
+static void kick(struct fl_worker *w, struct fl_worker *victim, int64_t now)
+{
+    if (!fl_ring_wants_kick(&victim->ring) || now - load_relaxed(&victim->looked) < STALLED) /* hint: it looks again soon */
+        return;
+    fl_barrier_heavy(); /* own: for its interrupt alone */
+    w->nap = 0;         /* they are there in a moment */
+}
+
 /* Does for a busy worker what it has no time for. */
-static void look_after(struct fl_worker *victim, int64_t now)
+static void look_after(struct fl_worker *w, struct fl_worker *victim, int64_t now)
 {
     if (load_relaxed(&victim->sleeper.state) != FL_AWAKE) /* hint: a sleeper is woken by its own ring and timers */
         return;
-    if (fl_ring_promising(&victim->ring))
+    kick(w, victim, now);
+    if (fl_ring_polls(&victim->ring) ? fl_ring_promising(&victim->ring) : fl_ring_ready(&victim->ring))
         fl_ring_reap(&victim->ring, false);
     fl_ring_flush_try(&victim->ring);
     if (fl_wheel_due(&victim->wheel, now - OVERDUE))
@@ -156,7 +167,7 @@ struct fl_task *fl_steal(struct fl_worker *w)
         unsigned start = n > 1 ? random_(w) % n : 0;
         for (unsigned i = 0; i < n; i++) {
             struct fl_worker *victim = w->runtime->workers[w->victims[first + (start + i) % n]];
-            look_after(victim, now);
+            look_after(w, victim, now);
             struct fl_task *task = rob(w, victim);
             if (task)
                 return task;

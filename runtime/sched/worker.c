@@ -260,8 +260,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
         fl_steal_give(w);
-    int64_t now = fl_clock(), took = now - w->looked;
-    w->looked = now;
+    int64_t now = fl_clock(), took = now - load_relaxed(&w->looked); /* own: its own */
+    store_relaxed(&w->looked, now);                                  /* hint: others see by it whether it is stalled */
     if (took < LOOK_EVERY / 2)
         w->budget_full = w->budget_full * 2 < BUDGET_MAX ? w->budget_full * 2 : BUDGET_MAX;
     else if (took > LOOK_EVERY)
@@ -414,7 +414,8 @@ void *fl_worker_main(void *arg)
     w->err = &errno;
     store_release(&w->tid, (int)syscall(SYS_gettid)); /* [tid] pairs with start_threads */
     fl_futex_wake((_Atomic(uint32_t) *)&w->tid, INT32_MAX);
-    w->looked = w->dug = fl_clock();
+    w->dug = fl_clock();
+    store_relaxed(&w->looked, w->dug); /* hint: as above */
     void *sp = fl_context_make(w->stack->top, fl_worker_loop);
     w->hot.floor_ = fl_stack_floor(w->stack);
     void *fake = NULL;

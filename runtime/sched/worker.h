@@ -88,7 +88,8 @@ struct fl_worker {
     unsigned index;
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
-    int64_t looked, dug;                     /**< when it last looked round, and gave the oldest item a turn, ns */
+    _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
+    int64_t dug;                             /**< when it gave the oldest item a turn, ns */
     bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
     bool graves_turn;                        /**< the same where a deque ends in graves */
     int64_t nap;                             /**< length of the next nap, ns */
