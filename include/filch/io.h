@@ -75,7 +75,7 @@ FILCH_API FILCH_PARKS int filch_poll(int fd, int events);
 FILCH_API FILCH_PARKS int filch_read_all(int fd, void *buf, size_t count, size_t *ret_done);
 
 /** Writes `count` bytes. @param ret_done how many were written, also when it fails; NULL is allowed
- * @return 0, or -errno. Context: task or any thread, parks. */
+ * @return 0; -EIO nothing was written and no error told; -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_write_all(int fd, const void *buf, size_t count, size_t *ret_done);
 
 /** As filch_read_all, from `offset` on. @return 0 or -errno. Context: task or any thread, parks. */

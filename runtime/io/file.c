@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Files: open, close, read, write and the positioned forms.
+/* Descriptors: open, close, read and write, with their positioned and scattered forms.
  *
- * What would not block is done at once by the plain system call, because a ready page costs one system call there and a parked task and
- * a completion through the ring: openat2(2) with RESOLVE_CACHED
- * for what a look at the path says is a file or a directory (opening a FIFO waits for its other end), preadv2(2) with RWF_NOWAIT. What says EAGAIN, or is not possible that way,
- * goes through the ring. Writes go through the ring always: whether one blocks is known only afterwards. So does close(2) of what may linger or
- * flush; a descriptor that was only read from, by its access mode, is closed at once (a close through the ring doubled the cost of a small file).
+ * What would not wait is done at once by the plain system call, because a ready page costs one system call there and a parked task and a
+ * completion through the ring: openat2(2) with RESOLVE_CACHED for what a look at the path says is a file or a directory (opening a FIFO
+ * waits for its other end), preadv2(2) with RWF_NOWAIT. What says EAGAIN, or is not possible that way, goes through the ring. Writes go
+ * through the ring always: whether one waits is known only afterwards. So does close(2) of what may linger or flush; a descriptor that was
+ * only read from, by its access mode, is closed at once (docs/decisions/0011-fast-path-before-the-ring.md).
  *
- * A plain thread makes the plain system call. */
+ * Direct I/O (O_DIRECT) does not know RWF_NOWAIT for what it is: the read is started without waiting, and then waited for. So such a
+ * descriptor goes through the ring. Asking for the flag costs a third of reading 4 KiB from the cache, so it is done only if length and
+ * offset would do for direct I/O, and only at one such read in ASK_EVERY of a descriptor: `buffered` remembers who has said no. What is
+ * remembered may be stale, of a number that somebody has closed and opened again without this file; then at most so many reads wait for
+ * the device with the worker. */
+#include "base/atomic.h"
 #include "io/op.h"
 
 #include <filch/io.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,23 +27,60 @@
 #include <unistd.h>
 
 #define COUNT_MAX 0x7ffff000u /* what the kernel moves in one call */
+#define POSITION (-1)         /* the offset that stands for the file's position */
+#define SECTOR 512            /* direct I/O wants multiples of this at least */
 
 static ssize_t error_or(ssize_t r)
 {
     return r < 0 ? -errno : r;
 }
 
-int filch_open(const char *path, int flags, mode_t mode)
+static unsigned capped(size_t count)
 {
-    return filch_openat(AT_FDCWD, path, flags, mode);
+    return count < COUNT_MAX ? (unsigned)count : COUNT_MAX;
 }
+
+/* ---- direct I/O ---- */
+
+enum { REMEMBERED = 256, LINE = 16, ASK_EVERY = 64 };
+
+/* Of a descriptor: its number plus one, times ASK_EVERY, plus how many more reads need not ask. Neighbours lie in different cache lines. */
+static _Atomic(uint32_t) buffered[REMEMBERED];
+
+static _Atomic(uint32_t) *slot_of(int fd)
+{
+    unsigned n = (unsigned)fd % REMEMBERED;
+    return &buffered[n % LINE * LINE + n / LINE];
+}
+
+static void forget(int fd)
+{
+    store_relaxed(slot_of(fd), 0); /* hint: who still finds the old one waits with its worker, once */
+}
+
+static bool is_direct(int fd)
+{
+    _Atomic(uint32_t) *slot = slot_of(fd);
+    uint32_t known = ((uint32_t)fd + 1) * ASK_EVERY, seen = load_relaxed(slot); /* hint: see above */
+    if (seen - known - 1 < ASK_EVERY - 1) {
+        store_relaxed(slot, seen - 1); /* hint: one that is lost is counted later */
+        return false;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && flags & O_DIRECT)
+        return true;
+    store_relaxed(slot, known + ASK_EVERY - 1); /* hint: see above */
+    return false;
+}
+
+/* ---- open, close ---- */
 
 /* Whether `path` leads to a regular file or a directory without a look at the disk: opening that does not wait for anybody. */
 static bool plain_and_cached(int dir_fd, const char *path, int flags)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC | (unsigned)(flags & (O_NOFOLLOW | O_DIRECTORY)), .resolve = RESOLVE_CACHED};
     struct stat stat;
-    if (flags & (O_CREAT | O_TRUNC | O_TMPFILE))
+    if (flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY)))
         return false;
     int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
     if (fd < 0)
@@ -47,78 +90,108 @@ static bool plain_and_cached(int dir_fd, const char *path, int flags)
     return plain;
 }
 
-int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)
+/* @return a descriptor, or -1: ask the ring. */
+static int open_now(int dir_fd, const char *path, int flags)
 {
-    struct fl_task *task = fl_current();
-    if (!task)
-        return (int)error_or(openat(dir_fd, path, flags, mode));
-    int code = fl_scope_cancelled(task);
-    if (code)
-        return code;
-    if (plain_and_cached(dir_fd, path, flags)) {
-        struct open_how how = {.flags = (unsigned)flags | O_LARGEFILE, .resolve = RESOLVE_CACHED};
-        long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
-        if (fd >= 0)
-            return (int)fd;
-    }
+    struct open_how how = {.flags = (unsigned)flags | O_LARGEFILE, .resolve = RESOLVE_CACHED};
+    return plain_and_cached(dir_fd, path, flags) ? (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how) : -1;
+}
+
+static int open_(struct fl_task *task, int dir_fd, const char *path, int flags, mode_t mode)
+{
+    int r = task ? fl_scope_cancelled(task) : 0;
+    if (r)
+        return r;
+    if (task && (r = open_now(dir_fd, path, flags)) >= 0)
+        return r;
     struct io_uring_sqe sqe;
     io_uring_prep_openat(&sqe, dir_fd, path, flags, mode);
     sqe.flags |= IOSQE_ASYNC; /* else the kernel would first try it with O_NONBLOCK, which a FIFO takes for an answer */
     return fl_op_run(task, &sqe, true);
 }
 
+int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    int fd = open_(fl_current(), dir_fd, path, flags, mode);
+    if (fd >= 0 && flags & O_DIRECT)
+        forget(fd);
+    return fd;
+}
+
+int filch_open(const char *path, int flags, mode_t mode)
+{
+    return filch_openat(AT_FDCWD, path, flags, mode);
+}
+
+static bool may_linger(int fd)
+{
+    int mode = fcntl(fd, F_GETFL);
+    return mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
+}
+
 int filch_close(int fd)
 {
     struct fl_task *task = fl_current();
-    if (!task)
-        return (int)error_or(close(fd));
-    int mode = fcntl(fd, F_GETFL);
-    if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY)
-        return (int)error_or(close(fd));
     struct io_uring_sqe sqe;
+    forget(fd);
     io_uring_prep_close(&sqe, fd);
-    int r = fl_op_run(task, &sqe, false);
-    if (r == -EAGAIN || r == -EBUSY || r == -ENOMEM) /* the ring took nothing */
-        return (int)error_or(close(fd));
+    int r = task && may_linger(fd) ? fl_op_run(task, &sqe, false) : -EAGAIN;
+    if (r == -EAGAIN || r == -EBUSY || r == -ENOMEM) /* nobody took it */
+        r = fl_op_run(NULL, &sqe, false);
     return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */
 }
 
-/* offset -1: the file's position. */
-static ssize_t read_at(int fd, void *buf, size_t count, off_t offset)
+/* ---- read ---- */
+
+/* @param aligned length and offset would do for direct I/O
+ * @return the result, or -EAGAIN: ask the ring. */
+static ssize_t read_now(struct fl_task *task, int fd, const struct iovec *parts, int count, off_t offset, bool aligned)
 {
-    struct fl_task *task = fl_current();
     if (!task)
-        return error_or(offset == -1 ? read(fd, buf, count) : pread(fd, buf, count, offset));
+        return -EAGAIN;
     int code = fl_scope_cancelled(task);
     if (code)
         return code;
-    struct iovec part = {buf, count};
-    ssize_t r = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
-    if (r >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP && errno != EINTR && errno != ENOSYS && errno != EINVAL))
-        return error_or(r);
+    if (aligned && is_direct(fd))
+        return -EAGAIN;
+    ssize_t r = preadv2(fd, parts, count, offset, RWF_NOWAIT);
+    if (r < 0 && (errno == EOPNOTSUPP || errno == EINTR || errno == ENOSYS || errno == EINVAL))
+        return -EAGAIN;
+    return error_or(r);
+}
+
+static bool sectors(size_t count, off_t offset)
+{
+    return (count | (offset == POSITION ? 0 : (size_t)offset)) % SECTOR == 0;
+}
+
+static ssize_t read_at(int fd, void *buf, size_t count, off_t offset)
+{
+    struct fl_task *task = fl_current();
+    ssize_t r = read_now(task, fd, &(struct iovec){buf, count}, 1, offset, sectors(count, offset));
+    if (r != -EAGAIN)
+        return r;
     struct io_uring_sqe sqe;
-    io_uring_prep_read(&sqe, fd, buf, count < COUNT_MAX ? (unsigned)count : COUNT_MAX, (uint64_t)offset);
+    io_uring_prep_read(&sqe, fd, buf, capped(count), (uint64_t)offset);
     return fl_op_run(task, &sqe, true);
 }
 
-static ssize_t write_at(int fd, const void *buf, size_t count, off_t offset)
+static ssize_t readv_at(int fd, const struct iovec *parts, int count, off_t offset)
 {
     struct fl_task *task = fl_current();
-    if (!task)
-        return error_or(offset == -1 ? write(fd, buf, count) : pwrite(fd, buf, count, offset));
+    if (count < 0 || count > IOV_MAX)
+        return -EINVAL;
+    ssize_t r = read_now(task, fd, parts, count, offset, sectors(0, offset));
+    if (r != -EAGAIN)
+        return r;
     struct io_uring_sqe sqe;
-    io_uring_prep_write(&sqe, fd, buf, count < COUNT_MAX ? (unsigned)count : COUNT_MAX, (uint64_t)offset);
+    io_uring_prep_readv(&sqe, fd, parts, (unsigned)count, (uint64_t)offset);
     return fl_op_run(task, &sqe, true);
 }
 
 ssize_t filch_read(int fd, void *buf, size_t count)
 {
-    return read_at(fd, buf, count, -1);
-}
-
-ssize_t filch_write(int fd, const void *buf, size_t count)
-{
-    return write_at(fd, buf, count, -1);
+    return read_at(fd, buf, count, POSITION);
 }
 
 ssize_t filch_pread(int fd, void *buf, size_t count, off_t offset)
@@ -126,7 +199,50 @@ ssize_t filch_pread(int fd, void *buf, size_t count, off_t offset)
     return offset < 0 ? -EINVAL : read_at(fd, buf, count, offset);
 }
 
+ssize_t filch_readv(int fd, const struct iovec *parts, int count)
+{
+    return readv_at(fd, parts, count, POSITION);
+}
+
+ssize_t filch_preadv(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    return offset < 0 ? -EINVAL : readv_at(fd, parts, count, offset);
+}
+
+/* ---- write ---- */
+
+static ssize_t write_at(int fd, const void *buf, size_t count, off_t offset)
+{
+    struct io_uring_sqe sqe;
+    io_uring_prep_write(&sqe, fd, buf, capped(count), (uint64_t)offset);
+    return fl_op_run(fl_current(), &sqe, true);
+}
+
+static ssize_t writev_at(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    if (count < 0 || count > IOV_MAX)
+        return -EINVAL;
+    struct io_uring_sqe sqe;
+    io_uring_prep_writev(&sqe, fd, parts, (unsigned)count, (uint64_t)offset);
+    return fl_op_run(fl_current(), &sqe, true);
+}
+
+ssize_t filch_write(int fd, const void *buf, size_t count)
+{
+    return write_at(fd, buf, count, POSITION);
+}
+
 ssize_t filch_pwrite(int fd, const void *buf, size_t count, off_t offset)
 {
     return offset < 0 ? -EINVAL : write_at(fd, buf, count, offset);
+}
+
+ssize_t filch_writev(int fd, const struct iovec *parts, int count)
+{
+    return writev_at(fd, parts, count, POSITION);
+}
+
+ssize_t filch_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    return offset < 0 ? -EINVAL : writev_at(fd, parts, count, offset);
 }
