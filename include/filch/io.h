@@ -36,16 +36,17 @@ FILCH_API FILCH_PARKS int filch_openat(int dir_fd, const char *path, int flags, 
 /** close(2). Never cancelled: the descriptor is closed in any case. @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_close(int fd);
 
-/** read(2), at the file's position. @return bytes, 0 at the end. Context: task or any thread, parks. */
+/** read(2), at the file's position. Who shares a position with others at the same time uses filch_pread or a lock. @return bytes, 0 at the end. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_read(int fd, void *buf, size_t count);
 
-/** write(2), at the file's position. @return bytes. Context: task or any thread, parks. */
+/** write(2), at the file's position. Who shares a position with others at the same time uses O_APPEND, filch_pwrite or a lock: unlike write(2) it may be
+ * the same for both. @return bytes. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_write(int fd, const void *buf, size_t count);
 
 /** pread(2). @return bytes, 0 at the end. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_pread(int fd, void *buf, size_t count, off_t offset);
 
-/** pwrite(2). @return bytes. Context: task or any thread, parks. */
+/** pwrite(2). @return bytes; of what has no position -ESPIPE, or as filch_write. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_pwrite(int fd, const void *buf, size_t count, off_t offset);
 
 /** readv(2). @return bytes, 0 at the end; -EINVAL more than IOV_MAX (1024) parts. Context: task or any thread, parks. */

@@ -11,7 +11,11 @@
  * descriptor goes through the ring. Asking for the flag costs a third of reading 4 KiB from the cache, so it is done only if length and
  * offset would do for direct I/O, and only at one such read in ASK_EVERY of a descriptor: `buffered` remembers who has said no. What is
  * remembered may be stale, of a number that somebody has closed and opened again without this file; then at most so many reads wait for
- * the device with the worker. */
+ * the device with the worker.
+ *
+ * At the file's position io_uring has a fault (Linux 6.18): a read or write that came short is tried again, and if that fails, on a full
+ * disk say, the completion tells the bytes of the first try, but the position stays before them. So it is noted before and put right
+ * after. */
 #include "base/atomic.h"
 #include "io/op.h"
 
@@ -141,6 +145,26 @@ int filch_close(int fd)
     return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */
 }
 
+/* ---- through the ring ---- */
+
+static size_t total(const struct iovec *parts, int count)
+{
+    size_t sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += parts[i].iov_len;
+    return sum;
+}
+
+/* @param count what was asked for: less may have been done. */
+static ssize_t run(struct fl_task *task, const struct io_uring_sqe *sqe, size_t count)
+{
+    off_t before = task && (off_t)sqe->off == POSITION ? lseek(sqe->fd, 0, SEEK_CUR) : -1;
+    ssize_t r = fl_op_run(task, sqe, true);
+    if (before >= 0 && r > 0 && (size_t)r < count && lseek(sqe->fd, 0, SEEK_CUR) == before)
+        lseek(sqe->fd, before + r, SEEK_SET);
+    return r;
+}
+
 /* ---- read ---- */
 
 /* @param aligned length and offset would do for direct I/O
@@ -173,7 +197,7 @@ static ssize_t read_at(int fd, void *buf, size_t count, off_t offset)
         return r;
     struct io_uring_sqe sqe;
     io_uring_prep_read(&sqe, fd, buf, capped(count), (uint64_t)offset);
-    return fl_op_run(task, &sqe, true);
+    return run(task, &sqe, count);
 }
 
 static ssize_t readv_at(int fd, const struct iovec *parts, int count, off_t offset)
@@ -186,7 +210,7 @@ static ssize_t readv_at(int fd, const struct iovec *parts, int count, off_t offs
         return r;
     struct io_uring_sqe sqe;
     io_uring_prep_readv(&sqe, fd, parts, (unsigned)count, (uint64_t)offset);
-    return fl_op_run(task, &sqe, true);
+    return run(task, &sqe, total(parts, count));
 }
 
 ssize_t filch_read(int fd, void *buf, size_t count)
@@ -215,7 +239,7 @@ static ssize_t write_at(int fd, const void *buf, size_t count, off_t offset)
 {
     struct io_uring_sqe sqe;
     io_uring_prep_write(&sqe, fd, buf, capped(count), (uint64_t)offset);
-    return fl_op_run(fl_current(), &sqe, true);
+    return run(fl_current(), &sqe, count);
 }
 
 static ssize_t writev_at(int fd, const struct iovec *parts, int count, off_t offset)
@@ -224,7 +248,7 @@ static ssize_t writev_at(int fd, const struct iovec *parts, int count, off_t off
         return -EINVAL;
     struct io_uring_sqe sqe;
     io_uring_prep_writev(&sqe, fd, parts, (unsigned)count, (uint64_t)offset);
-    return fl_op_run(fl_current(), &sqe, true);
+    return run(fl_current(), &sqe, total(parts, count));
 }
 
 ssize_t filch_write(int fd, const void *buf, size_t count)

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define must(condition) ((condition) ? (void)0 : must_failed(__FILE__, __LINE__, #condition))
@@ -64,6 +66,28 @@ static inline void await_count(atomic_int *flag, int value)
         must(filch_now() < end);
         usleep(200);
     }
+}
+
+/* Runs `fn` in a child. @return 0 if it returned 0. */
+static inline int in_child(int (*fn)(void))
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20); /* nobody else would end it */
+        _exit(fn());
+    }
+    int status = -1;
+    must(child > 0 && waitpid(child, &status, 0) == child);
+    return status;
+}
+
+static inline void limit(int resource, rlim_t value)
+{
+    struct rlimit old;
+    must(getrlimit(resource, &old) == 0);
+    old.rlim_cur = value;
+    must(setrlimit(resource, &old) == 0);
 }
 
 #endif

@@ -7,30 +7,6 @@
 #include "api.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-/* Runs `fn` in a child. @return 0 if it returned 0. */
-static int in_child(int (*fn)(void))
-{
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(20); /* nobody else would end it */
-        _exit(fn());
-    }
-    int status = -1;
-    must(child > 0 && waitpid(child, &status, 0) == child);
-    return status;
-}
-
-static void limit(int resource, rlim_t value)
-{
-    struct rlimit old;
-    must(getrlimit(resource, &old) == 0);
-    old.rlim_cur = value;
-    must(setrlimit(resource, &old) == 0);
-}
 
 static void unlimit(int resource)
 {
