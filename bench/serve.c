@@ -27,6 +27,17 @@
 
 #define BACKLOG 4096
 
+/* The socket of the server before may live on for a moment: the kernel takes io_urings apart after their process has ended. */
+static int bind_in_time(int fd, const struct sockaddr_in *address)
+{
+    for (int i = 0; bind(fd, (const struct sockaddr *)address, sizeof *address) < 0; i++) {
+        if (errno != EADDRINUSE || i == 200)
+            return -1;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return 0;
+}
+
 static int listen_at(int *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -36,8 +47,7 @@ static int listen_at(int *port)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* what is accepted inherits it */
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
+    if (bind_in_time(fd, &address) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
         int r = -errno;
         close(fd);
         return r;

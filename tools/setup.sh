@@ -12,7 +12,7 @@ exec </dev/null
 export DEBIAN_FRONTEND=noninteractive
 
 build_packages=(gcc libc6-dev pkg-config meson ninja-build libhwloc-dev liburing-dev)
-bench_packages=(libjansson-dev nettle-dev libxxhash-dev)
+bench_packages=(libjansson-dev nettle-dev libxxhash-dev libhttp-parser-dev)
 check_packages=(g++ clang libcriterion-dev python3 binutils gdb clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 
 say() {
