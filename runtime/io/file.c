@@ -9,7 +9,7 @@
  *
  * Direct I/O (O_DIRECT) does not know RWF_NOWAIT for what it is: the read is started without waiting, and then waited for. So such a
  * descriptor goes through the ring. Asking for the flag costs a third of reading 4 KiB from the cache, so it is done only if length and
- * offset would do for direct I/O, and only at one such read in ASK_EVERY of a descriptor: `buffered` remembers who has said no. What is
+ * offset would do for direct I/O, and only at one such read in ASK_EVERY of a descriptor: the worker remembers who has said no. What is
  * remembered may be stale, of a number that somebody has closed and opened again without this file; then at most so many reads wait for
  * the device with the worker.
  *
@@ -46,34 +46,32 @@ static unsigned capped(size_t count)
 
 /* ---- direct I/O ---- */
 
-enum { REMEMBERED = 256, LINE = 16, ASK_EVERY = 64 };
+#define ASK_EVERY 64
 
-/* Of a descriptor: its number plus one, times ASK_EVERY, plus how many more reads need not ask. Neighbours lie in different cache lines. */
-static _Atomic(uint32_t) buffered[REMEMBERED];
-
-static _Atomic(uint32_t) *slot_of(int fd)
+/* What a worker remembers of a descriptor: its number plus one, times ASK_EVERY, plus how many more reads need not ask. */
+static _Atomic(uint32_t) *slot_of(struct fl_worker *w, int fd)
 {
-    unsigned n = (unsigned)fd % REMEMBERED;
-    return &buffered[n % LINE * LINE + n / LINE];
+    return &w->buffered[(unsigned)fd % FL_BUFFERED];
 }
 
-static void forget(int fd)
+static void forget(filch_runtime *runtime, int fd)
 {
-    store_relaxed(slot_of(fd), 0); /* hint: who still finds the old one waits with its worker, once */
+    for (unsigned i = 0; runtime && i < runtime->count; i++)
+        store_relaxed(slot_of(runtime->workers[i], fd), 0); /* hint: who still finds the old one waits with its worker, once */
 }
 
 static bool is_direct(int fd)
 {
-    _Atomic(uint32_t) *slot = slot_of(fd);
-    uint32_t known = ((uint32_t)fd + 1) * ASK_EVERY, seen = load_relaxed(slot); /* hint: see above */
+    _Atomic(uint32_t) *slot = slot_of(fl_self(), fd);
+    uint32_t known = ((uint32_t)fd + 1) * ASK_EVERY, seen = load_relaxed(slot); /* own: but for forget */
     if (seen - known - 1 < ASK_EVERY - 1) {
-        store_relaxed(slot, seen - 1); /* hint: one that is lost is counted later */
+        store_relaxed(slot, seen - 1); /* own: as above */
         return false;
     }
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0 && flags & O_DIRECT)
         return true;
-    store_relaxed(slot, known + ASK_EVERY - 1); /* hint: see above */
+    store_relaxed(slot, known + ASK_EVERY - 1); /* own: as above */
     return false;
 }
 
@@ -118,7 +116,7 @@ int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)
 {
     int fd = open_(fl_current(), dir_fd, path, flags, mode);
     if (fd >= 0 && flags & O_DIRECT)
-        forget(fd);
+        forget(filch_current(), fd);
     return fd;
 }
 
@@ -137,7 +135,6 @@ int filch_close(int fd)
 {
     struct fl_task *task = fl_current();
     struct io_uring_sqe sqe;
-    forget(fd);
     io_uring_prep_close(&sqe, fd);
     int r = task && may_linger(fd) ? fl_op_run(task, &sqe, false) : -EAGAIN;
     if (r == -EAGAIN || r == -EBUSY || r == -ENOMEM) /* nobody took it */

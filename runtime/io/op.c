@@ -92,12 +92,18 @@ static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
 
 static const struct fl_why operates = {.name = "io"};
 
-static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+/* Whose ring the caller's operations go through. */
+static struct fl_worker *carrier_of(bool *ret_foreign)
 {
     struct fl_worker *w = fl_self();
-    bool thread = w->hot.kind_ != FL_KIND_WORKER;
-    if (thread)
-        w = w->runtime->workers[0];
+    *ret_foreign = w->hot.kind_ != FL_KIND_WORKER;
+    return *ret_foreign ? w->runtime->workers[0] : w;
+}
+
+static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+{
+    bool thread;
+    struct fl_worker *w = carrier_of(&thread);
     struct fl_ring *ring = &w->ring;
     struct op op = {.ring_op.done = completed, .task = task, .result = -EINVAL};
     fl_wake_arm(task, false);
@@ -138,6 +144,8 @@ static void carry_out(struct fl_job *job)
 static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
 {
     struct filch_runtime *runtime = task->runtime;
+    bool thread;
+    add_relaxed(&carrier_of(&thread)->ring.operations, 1); /* counter */
     struct op op = {.job.run = carry_out, .task = task, .sqe = sqe, .result = -EINVAL};
     *ret_again = false;
     fl_list_init(&op.job.node);

@@ -57,6 +57,8 @@ FL_INLINE void fl_count(_Atomic(uint64_t) *counter, uint64_t n)
 /** What is done on the next stack, once the task that parked is wholly off its own: only then may others find it. */
 typedef void fl_commit_fn(void *arg);
 
+#define FL_BUFFERED 64 /* descriptors whose kind a worker remembers */
+
 struct fl_worker {
     struct filch_worker_ hot; /**< current task, floor, budget, kind, deque: what inline functions of programs touch */
     struct filch_runtime *runtime;
@@ -85,6 +87,7 @@ struct fl_worker {
     struct fl_wheel wheel;
 
     /* seldom */
+    _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
     unsigned index;
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
