@@ -41,9 +41,20 @@ void fl_request_prep(struct io_uring_sqe *sqe, int opcode, int fd, const void *a
 
 /* ---- reading and writing ---- */
 
+/* Direct I/O takes RWF_NOWAIT for how it begins: then it waits for the device. */
+static bool is_direct(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && flags & O_DIRECT;
+}
+
 static ssize_t move(const struct io_uring_sqe *sqe, const struct iovec *parts, int count, bool out, int flags)
 {
     off_t offset = (off_t)sqe->off;
+    if (flags & RWF_NOWAIT && is_direct(sqe->fd)) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     ssize_t r = out ? pwritev2(sqe->fd, parts, count, offset, flags) : preadv2(sqe->fd, parts, count, offset, flags);
     if (r >= 0 || errno != EOPNOTSUPP || !(flags & RWF_NOWAIT) || sqe->off != AT_POSITION)
         return r;
