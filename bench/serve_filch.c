@@ -29,8 +29,8 @@ static int connection(void *arg)
         if (got <= 0)
             break;
         struct serve_reply reply = server->protocol->answer(&state, buffer, (size_t)got);
-        r = send_all(fd, reply.data, reply.length);
         serve_count(server, reply.count);
+        r = send_all(fd, reply.data, reply.length);
         close = reply.close;
     }
     filch_close(fd);
