@@ -105,7 +105,13 @@ FL_INLINE int fl_ring_flush(struct fl_ring *ring)
     return load_relaxed(&ring->queued) == 0 ? 0 : fl_uring_flush(ring); /* hint: the owner sees its own; another thread looks again soon */
 }
 
-/** The same for another thread than the owner: does nothing while somebody is inside. */
+/** How many operations the kernel has not been told of, roughly. */
+FL_INLINE uint32_t fl_ring_queued(const struct fl_ring *ring)
+{
+    return load_relaxed(&((struct fl_ring *)(uintptr_t)ring)->queued); /* hint: the owner sees its own */
+}
+
+/** The same as fl_ring_flush for another thread than the owner: does nothing while somebody is inside. */
 FL_INLINE void fl_ring_flush_try(struct fl_ring *ring)
 {
     if (load_relaxed(&ring->queued) != 0) /* hint: it looks again soon */

@@ -38,6 +38,8 @@
 
 #define BUDGET_MAX 256
 #define LOOK_EVERY 50000   /* ns between looks round, roughly */
+#define FLUSH_EVERY 200000 /* ns that an operation waits for others, while there is work to do */
+#define MANY 32            /* operations that wait for no more */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
 #define FEW 16 /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
@@ -256,6 +258,16 @@ static FL_NOINLINE struct fl_task *dig(struct fl_worker *w, int64_t now)
     return task;
 }
 
+/* Many at once are cheaper, for the kernel and for the caches; but none waits for long. */
+static void flush(struct fl_worker *w, int64_t now)
+{
+    uint32_t queued = fl_ring_queued(&w->ring);
+    if (queued < MANY && (queued == 0 || now - w->flushed < FLUSH_EVERY))
+        return;
+    w->flushed = now;
+    fl_ring_flush(&w->ring);
+}
+
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
@@ -267,7 +279,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     else if (took > LOOK_EVERY)
         w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
-    fl_ring_flush(&w->ring);
+    flush(w, now);
     if (fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);
     fl_wheel_fire(&w->wheel, now);

@@ -93,6 +93,7 @@ struct fl_worker {
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
     _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
     int64_t dug;                             /**< when it gave the oldest item a turn, ns */
+    int64_t flushed;                         /**< when it last told the kernel of operations at a look round, ns */
     bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
     bool graves_turn;                        /**< the same where a deque ends in graves */
     int64_t nap;                             /**< length of the next nap, ns */
@@ -205,6 +206,12 @@ FL_INLINE void fl_worker_met(void)
     struct fl_worker *w = fl_self();
     if (likely(w->hot.kind_ == FL_KIND_WORKER))
         w->met = true;
+}
+
+/** Whether other tasks wait for this worker. */
+FL_INLINE bool fl_worker_busy(struct fl_worker *w)
+{
+    return fl_ready_size_hint(&w->ready) != 0 || fl_deque_size_hint(&w->hot.deque_) != 0;
 }
 
 /** Whether the caller's frame leaves no room to run a task in place. */
