@@ -139,7 +139,8 @@ static int use_long_ranges(void *arg)
     must(filch_fsync(fd) == 0);
     bool tells = cached(fd, GIB); /* not every file system can be asked */
     must(filch_fadvise(fd, 0, 4096, POSIX_FADV_DONTNEED) == 0 && cached(fd, GIB) == tells);
-    must(filch_fadvise(fd, 0, 4 * GIB + 4096, POSIX_FADV_DONTNEED) == 0 && !cached(fd, GIB));
+    for (int i = 0; i == 0 || cached(fd, GIB); i++) /* an advice, which the kernel may be too busy to take */
+        must(i < 1000 && filch_fadvise(fd, 0, 4 * GIB + 4096, POSIX_FADV_DONTNEED) == 0);
     unmake("file", fd);
     return 0;
 }
@@ -317,23 +318,23 @@ static bool flags_work(int flags)
     return works;
 }
 
-static uint64_t operations(void)
+static uint64_t parks(void)
 {
     filch_stats stats;
     filch_stats_read(filch_current(), &stats);
-    return stats.operations;
+    return stats.parks;
 }
 
-/* @return how many of the reads were not done at once. */
+/* @return how often it parked. */
 static uint64_t read_pages(int fd, char *buf)
 {
-    uint64_t before = operations();
+    uint64_t before = parks();
     for (int i = 0; i < READS; i++) {
         off_t at = i % PAGES * PAGE;
         must((i % 2 ? filch_preadv(fd, &(struct iovec){buf, PAGE}, 1, at) : filch_pread(fd, buf, PAGE, at)) == PAGE);
         must(buf[0] == (char)(i % PAGES) && buf[PAGE - 1] == (char)(i % PAGES));
     }
-    return operations() - before;
+    return parks() - before;
 }
 
 static int use_direct(void *arg)
@@ -348,7 +349,7 @@ static int use_direct(void *arg)
     must(read_pages(fd, buf) == 0 && filch_close(fd) == 0);
     fd = filch_open("file", O_RDWR | O_DIRECT | O_CLOEXEC, 0);
     must(fd == number);
-    must(read_pages(fd, buf) == READS);
+    must(read_pages(fd, buf) > READS / 2); /* the device may be quicker than the task, now and then */
     must(filch_pwrite(fd, buf, PAGE, PAGES * PAGE) == PAGE && filch_pread(fd, buf, PAGE, (PAGES + 1) * PAGE) == 0);
     unmake("file", fd);
     return munmap(buf, PAGES * PAGE);

@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -262,6 +263,15 @@ static int write_part(void *arg)
     return 0;
 }
 
+static void await_bytes(int fd, int count)
+{
+    int n = -1;
+    for (int64_t end = filch_after(FILCH_SEC(10)); n != count;) {
+        must(filch_now() < end && ioctl(fd, FIONREAD, &n) == 0);
+        must(filch_sleep(FILCH_MSEC(1)) == 0);
+    }
+}
+
 static int cancel_in_all(void *arg)
 {
     char *bytes = bytes_made(1 << 20);
@@ -272,14 +282,15 @@ static int cancel_in_all(void *arg)
     struct part in = {.fd = ends[0]}, out = {.fd = ends[1], .size = 1 << 20};
     FILCH_SCOPE(s);
     must(filch_spawn(&s, read_part, &in) == 0 && write(ends[1], bytes, 300) == 300);
-    must(filch_sleep(FILCH_MSEC(2)) == 0); /* it waits for the rest by now */
+    await_bytes(ends[0], 0); /* it waits for the rest by now */
     filch_cancel(&s);
     must(filch_join(&s) == 0 && in.result == -ECANCELED && in.done == 300);
     must(filch_read_all(ends[0], bytes, 1, &in.done) == -ECANCELED && in.done == 0);
     {
         FILCH_SHIELD(shield);
         FILCH_SCOPE(t);
-        must(filch_spawn(&t, write_part, &out) == 0 && filch_sleep(FILCH_MSEC(5)) == 0);
+        must(filch_spawn(&t, write_part, &out) == 0);
+        await_bytes(ends[0], room);
         filch_cancel(&t);
         must(filch_join(&t) == 0 && out.result == -ECANCELED && out.done == (size_t)room);
     }
@@ -313,33 +324,45 @@ static int write_fifo(void *arg)
     return 0;
 }
 
-/* A writer that stays there, and a pipe that is soon full: both tasks have something open, and memory, when they are cancelled. */
-static int cancel_in_files(void *arg)
+static void cancel_in_fifo(filch_fn *fn, const char *first)
 {
-    (void)arg;
     must(mkfifo("fifo", 0600) == 0);
-    int fd = open("fifo", O_RDWR | O_CLOEXEC), before = descriptors(), in = 0, out = 0;
-    must(fd >= 0 && write(fd, "something", 9) == 9);
-    {
-        FILCH_SCOPE(s);
-        must(filch_spawn(&s, read_fifo, &in) == 0 && filch_sleep(FILCH_MSEC(5)) == 0);
-        filch_cancel(&s);
-        must(filch_join(&s) == 0 && in == -ECANCELED);
-        must(filch_read_file("fifo", (void **)&arg, NULL) == -ECANCELED && filch_write_file("new", "", 0, 0600) == -ECANCELED);
-        must(access("new", F_OK) != 0);
-    }
-    FILCH_SCOPE(t);
-    must(filch_spawn(&t, write_fifo, &out) == 0 && filch_sleep(FILCH_MSEC(5)) == 0);
-    filch_cancel(&t);
-    must(filch_join(&t) == 0 && out == -ECANCELED);
-    must(descriptors() == before);
+    int fd = open("fifo", O_RDWR | O_CLOEXEC), before = descriptors(), r = 0;
+    must(fd >= 0 && write(fd, first, strlen(first)) == (ssize_t)strlen(first));
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, fn, &r) == 0 && filch_sleep(FILCH_MSEC(5)) == 0); /* it has something open by now, and memory */
+    filch_cancel(&s);
+    must(filch_join(&s) == 0 && r == -ECANCELED && descriptors() == before);
     close(fd);
-    return unlink("fifo");
+    must(unlink("fifo") == 0);
 }
 
-Test(whole, a_file_that_was_cancelled_is_closed)
+static int cancel_read_file(void *arg)
 {
-    in_tasks(cancel_in_files);
+    void *data;
+    (void)arg;
+    cancel_in_fifo(read_fifo, "something");
+    FILCH_SCOPE(s);
+    filch_cancel(&s);
+    must(filch_read_file("/dev/null", &data, NULL) == -ECANCELED && filch_write_file("new", "", 0, 0600) == -ECANCELED);
+    return access("new", F_OK) == 0;
+}
+
+static int cancel_write_file(void *arg)
+{
+    (void)arg;
+    cancel_in_fifo(write_fifo, "");
+    return 0;
+}
+
+Test(whole, a_file_that_was_being_read_is_closed_when_cancelled)
+{
+    in_tasks(cancel_read_file);
+}
+
+Test(whole, a_file_that_was_being_written_is_closed_when_cancelled)
+{
+    in_tasks(cancel_write_file);
 }
 
 /* ---- whole files ---- */
