@@ -44,8 +44,9 @@ void fl_request_prep(struct io_uring_sqe *sqe, int opcode, int fd, const void *a
 /* Direct I/O takes RWF_NOWAIT for how it begins: then it waits for the device. */
 static bool is_direct(int fd)
 {
+    struct stat stat;
     int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && flags & O_DIRECT;
+    return flags >= 0 && flags & O_DIRECT && fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISBLK(stat.st_mode));
 }
 
 static ssize_t move(const struct io_uring_sqe *sqe, const struct iovec *parts, int count, bool out, int flags)
