@@ -36,7 +36,7 @@ static struct serve_reply answer(struct serve_state *state, const char *data, si
     return (struct serve_reply){.data = data, .length = length, .count = length};
 }
 
-static const struct serve_protocol protocol = {begin, answer};
+static const struct serve_protocol long_messages = {begin, answer, .little = false}, short_messages = {begin, answer, .little = true};
 
 static int echo(struct bench_run *run, serve_fn *fn)
 {
@@ -54,7 +54,7 @@ static int echo(struct bench_run *run, serve_fn *fn)
         .reply_length = (size_t)size,
         .variety = VARIETY,
     };
-    int r = server_start(&server, fn, &protocol, bench_config(run), 0);
+    int r = server_start(&server, fn, size <= SERVE_LITTLE ? &short_messages : &long_messages, bench_config(run), 0);
     if (r >= 0) {
         r = load_run(load, &server);
         if (r >= 0) {

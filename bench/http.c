@@ -82,7 +82,7 @@ static struct serve_reply answer(struct serve_state *state, const char *data, si
     };
 }
 
-static const struct serve_protocol protocol = {begin, answer};
+static const struct serve_protocol protocol = {begin, answer, .little = true};
 
 /* ---- clients ---- */
 

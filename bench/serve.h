@@ -13,6 +13,7 @@
 #include <filch.h>
 
 #define SERVE_BUFFER 4096 /* bytes that are received at a time */
+#define SERVE_LITTLE 512  /* the same, of short messages, where a connection has a buffer of its own on a stack */
 #define SERVE_STATE 64    /* what a protocol may keep of a connection */
 
 /** What to send for what was received. */
@@ -31,6 +32,7 @@ struct serve_state {
 struct serve_protocol {
     void (*begin)(struct serve_state *state);
     struct serve_reply (*answer)(struct serve_state *state, const char *data, size_t length);
+    bool little; /**< messages are seldom longer than SERVE_LITTLE */
 };
 
 /** What a way of serving gets. */

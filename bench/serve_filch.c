@@ -18,14 +18,13 @@ static int send_all(int fd, const char *data, size_t length)
     return 0;
 }
 
-static int connection(void *arg)
+static int talk(int fd, char *buffer, size_t size)
 {
-    int fd = (int)(intptr_t)arg, r = 0;
     struct serve_state state;
-    char buffer[SERVE_BUFFER];
+    int r = 0;
     server->protocol->begin(&state);
     for (bool close = false; r >= 0 && !close;) {
-        ssize_t got = filch_recv(fd, buffer, sizeof buffer, 0);
+        ssize_t got = filch_recv(fd, buffer, size, 0);
         if (got <= 0)
             break;
         struct serve_reply reply = server->protocol->answer(&state, buffer, (size_t)got);
@@ -37,9 +36,23 @@ static int connection(void *arg)
     return 0; /* a failure would end the others, too */
 }
 
+/* The frame lies between the loop's and those of the calls: with a page of buffer in it a connection that waits takes a page of stack more. */
+static int with_little(void *arg)
+{
+    char buffer[SERVE_LITTLE];
+    return talk((int)(intptr_t)arg, buffer, sizeof buffer);
+}
+
+static int with_much(void *arg)
+{
+    char buffer[SERVE_BUFFER];
+    return talk((int)(intptr_t)arg, buffer, sizeof buffer);
+}
+
 static int accept_all(void *arg)
 {
     (void)arg;
+    filch_fn *connection = server->protocol->little ? with_little : with_much;
     FILCH_SCOPE(s);
     for (;;) {
         int fd = filch_accept(server->fd, NULL, NULL, SOCK_CLOEXEC);
