@@ -210,14 +210,17 @@ void fl_epoll_closing(struct fl_ring *ring, int fd)
 }
 
 /* epoll_pwait2(2) where the kernel has it (Linux 5.11), else milliseconds, rounded up. */
-static int await(int fd, struct epoll_event *events, int64_t timeout)
+static int await(struct fl_epoll *epoll, struct epoll_event *events, int64_t timeout)
 {
     struct timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
-    int n = epoll_pwait2(fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? NULL : &ts, NULL);
-    if (n >= 0 || (errno != ENOSYS && errno != EPERM))
-        return n;
+    if (!epoll->coarse) {
+        int n = epoll_pwait2(epoll->fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? NULL : &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        epoll->coarse = true;
+    }
     int64_t ms = timeout / 1000000 + (timeout % 1000000 != 0);
-    return epoll_wait(fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
+    return epoll_wait(epoll->fd, events, FL_EPOLL_FETCHED, timeout == INT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
 }
 
 void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout)
@@ -226,7 +229,7 @@ void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout)
     struct epoll_event events[FL_EPOLL_FETCHED];
     if (timeout == 0 || fl_ring_ready(ring))
         return;
-    int n = await(epoll->fd, events, timeout);
+    int n = await(epoll, events, timeout);
     if (n <= 0)
         return;
     fl_lock_take(&ring->lock);

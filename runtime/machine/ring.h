@@ -23,11 +23,12 @@ struct fl_ring_op {
 
 #define FL_EPOLL_FETCHED 64 /* events fetched a time */
 
-/** An epoll instance. Guarded by the ring's lock, but fd. */
+/** An epoll instance. Guarded by the ring's lock, but fd and coarse. */
 struct fl_epoll {
     int fd;
     unsigned chunk_count;
     struct fl_ring_op ***chunks; /**< by descriptor: who waits for it */
+    bool coarse;                 /**< no epoll_pwait2(2) here; own: the owner */
     _Atomic(uint32_t) fetched;   /**< events that ended a sleep and have not been dealt with */
     struct epoll_event events[FL_EPOLL_FETCHED];
 };

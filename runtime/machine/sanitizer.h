@@ -131,4 +131,15 @@ FL_INLINE void fl_sanitizer_clean(uintptr_t low, uintptr_t high)
     (void)low, (void)high;
 }
 
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+#ifndef RUNNING_ON_VALGRIND
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_STACK_REGISTER(low, high) ((void)(low), (void)(high), 0)
+#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#endif
+
 #endif

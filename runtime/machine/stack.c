@@ -70,17 +70,6 @@
 #include <filch/debug.h>
 #include "machine/sanitizer.h"
 
-#if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#endif
-#endif
-#ifndef RUNNING_ON_VALGRIND
-#define RUNNING_ON_VALGRIND 0
-#define VALGRIND_STACK_REGISTER(low, high) ((void)(low), (void)(high), 0)
-#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
-#endif
-
 /* Newer than the headers of Debian 12. */
 #define ADVICE_POPULATE_READ 22  /* Linux 5.14 */
 #define ADVICE_POPULATE_WRITE 23 /* Linux 5.14 */
