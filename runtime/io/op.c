@@ -23,7 +23,7 @@
  *
  * The wait is armed as not cancellable: only the completion claims it.
  *
- * What the ring does not carry out, because it is epoll or the kernel too old, stands in elsewhere (standin.c), by polls and jobs that go through here too. */
+ * What the ring does not carry out, because it is epoll or the kernel too old, and what it would hold others up with, stands in elsewhere (standin.c), by polls and jobs that go through here too. */
 #include "io/op.h"
 
 #include <errno.h>
@@ -205,7 +205,7 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     if (!task)
         return fl_request_do(sqe);
     fl_enlist(task);
-    if (unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)))
+    if (unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)) || unlikely(fl_request_hogs(sqe)))
         return fl_standin_run(task, sqe, cancellable);
     for (;; *ret_again = true) {
         int r = run_in_ring(task, sqe, cancellable), code;

@@ -125,6 +125,11 @@ static int32_t socket_call(const struct io_uring_sqe *sqe, int more)
     }
 }
 
+bool fl_request_hogs(const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == IORING_OP_SPLICE && (is_socket(sqe->fd) || is_socket(sqe->splice_fd_in));
+}
+
 static int32_t splice_(const struct io_uring_sqe *sqe, unsigned more)
 {
     off_t in = (off_t)sqe->splice_off_in, out = (off_t)sqe->off;

@@ -31,6 +31,10 @@ int32_t fl_request_do(const struct io_uring_sqe *sqe);
  * @return a result, or -errno; -EAGAIN: not now, ask again when the descriptor is ready (fl_request_awaits); -EOPNOTSUPP: it cannot be known, only done */
 int32_t fl_request_try(const struct io_uring_sqe *sqe);
 
+/** Whether it would wait inside the kernel with something locked that others need there: a splice with a socket keeps the pipe, and who reads or writes that, or
+ * submits as much to a ring, is held up with it. */
+bool fl_request_hogs(const struct io_uring_sqe *sqe);
+
 /** What a request waits for. @return events of poll(2) on *ret_fd; 0: nothing that can be polled, only done */
 short fl_request_awaits(const struct io_uring_sqe *sqe, int *ret_fd);
 
