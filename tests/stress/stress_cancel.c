@@ -7,25 +7,22 @@
  *
  * Laws: a call that was cancelled returns -ECANCELED or -ETIMEDOUT, and only in a cancelled scope; after it has returned nobody writes to its buffer (it lay on a stack that is reused at
  * once, and a canary of it is looked at later); bytes and connections are neither lost nor doubled; nobody waits for ever. */
-#include <filch.h>
+#include "targets.h"
 
-#include "base/attr.h"
 #include "base/atomic.h"
-#include "base/panic.h"
 #include "machine/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { VICTIMS = 6, TARGETS = 64, ROUND = 300 /* ms */ };
+enum { VICTIMS = 6, ROUND = 300 /* ms */ };
 
 static int pipe_fds[2], pair_fds[2], listener;
 static struct sockaddr_in address;
@@ -34,59 +31,6 @@ static _Atomic(uint64_t) cancels, timeouts, waits;
 static filch_mutex mutex;
 static filch_event seldom;
 static _Atomic(bool) over;
-
-/* Scopes that may be cancelled from outside: a scope stands here from before its block waits until nobody uses it any more. */
-static struct target {
-    pthread_mutex_t lock;
-    filch_scope *scope;
-} targets[TARGETS];
-
-static uint64_t dice(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static uint64_t child_seed(uint64_t *state)
-{
-    return dice(state) * 0x9e3779b97f4a7c15u | 1;
-}
-
-/* Only short sections that do not park are under it. */
-static struct target *aim(filch_scope *scope, uint64_t *state)
-{
-    for (unsigned i = (unsigned)(dice(state) % TARGETS), n = 0; n < TARGETS; n++) {
-        struct target *target = &targets[(i + n) % TARGETS];
-        pthread_mutex_lock(&target->lock);
-        bool mine = !target->scope;
-        if (mine)
-            target->scope = scope;
-        pthread_mutex_unlock(&target->lock);
-        if (mine)
-            return target;
-    }
-    return NULL;
-}
-
-static void unaim(struct target *target)
-{
-    if (!target)
-        return;
-    pthread_mutex_lock(&target->lock);
-    target->scope = NULL;
-    pthread_mutex_unlock(&target->lock);
-}
-
-static void shoot(uint64_t *state)
-{
-    struct target *target = &targets[dice(state) % TARGETS];
-    pthread_mutex_lock(&target->lock);
-    if (target->scope)
-        filch_cancel(target->scope);
-    pthread_mutex_unlock(&target->lock);
-}
 
 /* ---- what a victim waits in; each returns 0 or the code of a cancel ---- */
 
@@ -101,18 +45,6 @@ static int judge(int64_t r)
         fl_panic_if(fl_clock() - since > FILCH_SEC(10), "a call returned %lld in a scope that was not cancelled", (long long)r);
     add_relaxed(r == -ECANCELED ? &cancels : &timeouts, 1); /* counter */
     return (int)r;
-}
-
-/* What the dead buffer's stack is used for next: a late write of the kernel's would show. */
-static FL_NOINLINE void reuse_stack(bool yield)
-{
-    volatile unsigned char canary[1024];
-    for (size_t i = 0; i < sizeof canary; i++)
-        canary[i] = 0xc5;
-    if (yield)
-        filch_yield();
-    for (size_t i = 0; i < sizeof canary; i++)
-        fl_panic_if(canary[i] != 0xc5, "a dead buffer was written to");
 }
 
 static FL_NOINLINE ssize_t read_some(uint64_t *state)
@@ -375,8 +307,7 @@ int main(int argc, char **argv)
     double seconds = argc > 2 ? atof(argv[2]) : 6;
     printf("stress_cancel: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
-    for (int i = 0; i < TARGETS; i++)
-        pthread_mutex_init(&targets[i].lock, NULL);
+    targets_init();
     uint64_t state = seed * 2 + 1;
     int rounds = 0;
     for (int64_t end = fl_clock() + (int64_t)(seconds * 1e9); fl_clock() < end; rounds++)
