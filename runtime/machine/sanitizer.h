@@ -68,17 +68,21 @@ FL_INLINE void *fl_sanitizer_thread(void)
 #endif
 }
 
-/** Memory that liburing has mapped, or is about to unmap: it makes its own system calls, behind TSan's back. Whoever maps the same addresses next comes
- * after whoever had them. */
-FL_INLINE void fl_sanitizer_map(void *order, bool gone)
+/** Something goes by way of the kernel, where TSan does not look: whoever acquires `order` comes after those who released it before. */
+FL_INLINE void fl_sanitizer_release(void *order)
 {
 #if FL_TSAN
-    if (gone)
-        __tsan_release(order);
-    else
-        __tsan_acquire(order);
+    __tsan_release(order);
 #endif
-    (void)order, (void)gone;
+    (void)order;
+}
+
+FL_INLINE void fl_sanitizer_acquire(void *order)
+{
+#if FL_TSAN
+    __tsan_acquire(order);
+#endif
+    (void)order;
 }
 
 #if FL_TSAN && defined(__clang__)

@@ -20,8 +20,8 @@
  *      exits with operations in flight has them cancelled by the kernel).
  *   5. `armed` becomes true when the wake poll is queued, under `lock`; false when its end is reaped. A poll is queued only after the end of the last was reaped.
  *
- * Memory ordering: the lock orders everything but the sleep. A waker's write(2) to the eventfd comes after what it published; the kernel's
- * completion, seen with acquire (liburing), comes after the write.
+ * Memory ordering: each lock orders its side; the kernel orders a completion, seen with acquire (liburing), after the submission. So it does for the sleep: a waker's
+ * write(2) to the eventfd comes after what it published, and the completion of the poll after the write.
  *
  * Sources: io_uring(7), io_uring_enter(2), io_uring_register(2). */
 #include "machine/ring.h"
@@ -39,7 +39,8 @@
 #define COOP (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 #define BATCH 64 /* completions copied out a time under the lock */
 
-static char rings; /* its address orders the mappings of rings for TSan */
+static char
+    rings; /* stands for the addresses that liburing maps by system calls of its own: whoever maps the same ones next comes after whoever had them */
 
 /* Its coming is all there is to know. */
 static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
@@ -57,14 +58,14 @@ int fl_uring_init(struct fl_ring *ring)
     }
     if (r < 0)
         return r;
-    fl_sanitizer_map(&rings, false);
+    fl_sanitizer_acquire(&rings);
     io_uring_ring_dontfork(&ring->uring);
     return 0;
 }
 
 void fl_uring_fini(struct fl_ring *ring)
 {
-    fl_sanitizer_map(&rings, true);
+    fl_sanitizer_release(&rings);
     io_uring_queue_exit(&ring->uring);
 }
 
@@ -99,6 +100,7 @@ int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
         return error;
     *slot = *sqe;
     io_uring_sqe_set_data(slot, op);
+    fl_sanitizer_release(op);
     store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
     add_relaxed(&ring->inflight, 1);                               /* counter */
     add_relaxed(&ring->operations, 1);                             /* counter */
@@ -187,6 +189,7 @@ unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
             struct fl_ring_op *op = batch[i].op;
             if (!op)
                 continue; /* the answer to a cancel: the operation's own completion tells */
+            fl_sanitizer_acquire(op);
             if (op != &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
                 sub_relaxed(&ring->inflight, 1); /* counter */
             wake |= op == &ring->wake_op;
