@@ -167,8 +167,8 @@ FILCH_API FILCH_PARKS int filch_connect(int fd, const struct sockaddr *addr, soc
 /** recv(2). @return bytes, 0 when the peer has shut down. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_recv(int fd, void *buf, size_t len, int flags);
 
-/** send(2). MSG_NOSIGNAL is always set. MSG_ZEROCOPY: the kernel may take the pages instead of copying them, and the call returns when it has let go of them; worth it
- * from some 10 KiB on, to other machines; nothing comes through the error queue.
+/** send(2). MSG_NOSIGNAL is always set. MSG_ZEROCOPY: the kernel may take the pages instead of copying them, and the call returns when it has let go of them, which may
+ * be after a deadline; worth it from some 10 KiB on, to other machines; nothing comes through the error queue.
  * @return bytes. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_send(int fd, const void *buf, size_t len, int flags);
 
@@ -187,10 +187,10 @@ FILCH_API FILCH_PARKS ssize_t filch_sendmsg(int fd, const struct msghdr *msg, in
 /** shutdown(2). @param how SHUT_RD, SHUT_WR, SHUT_RDWR @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_shutdown(int fd, int how);
 
-/** sendfile(2): from a file to a stream socket, or to anything else, by splicing through a pipe of its own. Goes on until `count` bytes are sent, the file
- * ends, or something fails after which nothing can be sent.
+/** sendfile(2): from a file to a stream socket, or to anything else that is written to; a large file is spliced, not copied. Goes on until `count` bytes are
+ * sent, the file ends, or something fails after which nothing can be sent.
  * @param offset where to read, and moved by what was sent; NULL: at the file's position, which moves
- * @return bytes, 0 at the end; -errno if nothing was sent; -EMFILE, -ENFILE no descriptors for the pipe. Context: task or any thread, parks. */
+ * @return bytes, 0 at the end; -errno if nothing was sent. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_sendfile(int fd_out, int fd_in, off_t *offset, size_t count);
 
 /** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone, frees what it finds, and filch_stop waits for it.

@@ -9,7 +9,7 @@
  * to cancel took hold are reported as such.
  *
  * Invariants
- *   1. fl_op_run returns only after the completion, or before anything was queued.
+ *   1. fl_op_run returns only after the last completion (a zero-copy send has two), or before anything was queued.
  *   2. task->waits is the operation from before it is queued until after its completion; a cancel that finds it there takes the ring's lock after the
  *      operation's entry was queued, so the request to cancel comes later in the ring than what it cancels.
  *   3. Who cancels what the kernel does not keep for us (a poll of epoll, a job) looks at task->waits again under the lock of the line it stands in, and the
@@ -85,9 +85,10 @@ static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
 {
     struct op *op = fl_container_of(ring_op, struct op, ring_op);
     struct fl_task *task = op->task;
-    (void)flags;
-    op->result = res;
-    fl_wake(task, 0, false); /* the operation's memory is the task's again */
+    if (!(flags & IORING_CQE_F_NOTIF)) /* which says of a zero-copy send that the kernel has let go of the buffer, and nothing more */
+        op->result = res;
+    if (!(flags & IORING_CQE_F_MORE))
+        fl_wake(task, 0, false); /* the operation's memory is the task's again */
 }
 
 static const struct fl_why operates = {.name = "io"};

@@ -16,7 +16,7 @@
 /* ---- short counts ---- */
 
 struct transfer {
-    int fd;
+    int fd, flags;
     char *buf;
     off_t offset;
     ssize_t (*move)(const struct transfer *transfer, size_t done, size_t left);
@@ -56,6 +56,17 @@ static ssize_t pwrite_some(const struct transfer *transfer, size_t done, size_t 
     return filch_pwrite(transfer->fd, transfer->buf + done, left, transfer->offset + (off_t)done);
 }
 
+/* The ring need not wake the task for every piece, then. */
+static ssize_t recv_some(const struct transfer *transfer, size_t done, size_t left)
+{
+    return filch_recv(transfer->fd, transfer->buf + done, left, transfer->flags | MSG_WAITALL);
+}
+
+static ssize_t send_some(const struct transfer *transfer, size_t done, size_t left)
+{
+    return filch_send(transfer->fd, transfer->buf + done, left, transfer->flags | MSG_WAITALL);
+}
+
 int filch_read_all(int fd, void *buf, size_t count, size_t *ret_done)
 {
     return move_all(&(struct transfer){.fd = fd, .buf = buf, .move = read_some}, count, ret_done);
@@ -75,6 +86,17 @@ int filch_pwrite_all(int fd, const void *buf, size_t count, off_t offset, size_t
 {
     struct transfer transfer = {.fd = fd, .buf = (char *)buf, .offset = offset, .move = pwrite_some, .nothing = -EIO};
     return move_all(&transfer, count, ret_done);
+}
+
+int filch_recv_all(int fd, void *buf, size_t len, int flags, size_t *ret_done)
+{
+    return move_all(&(struct transfer){.fd = fd, .flags = flags, .buf = buf, .move = recv_some}, len, ret_done);
+}
+
+int filch_send_all(int fd, const void *buf, size_t len, int flags, size_t *ret_done)
+{
+    struct transfer transfer = {.fd = fd, .flags = flags, .buf = (char *)buf, .move = send_some, .nothing = -EIO};
+    return move_all(&transfer, len, ret_done);
 }
 
 /* ---- whole files ---- */

@@ -119,6 +119,7 @@ static int32_t socket_call(const struct io_uring_sqe *sqe, int more)
     case IORING_OP_RECV:
         return error_or(recv(sqe->fd, pointer(sqe->addr), sqe->len, flags));
     case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
         return error_or(sendmsg(sqe->fd, pointer(sqe->addr), flags));
     default:
         return error_or(recvmsg(sqe->fd, pointer(sqe->addr), flags));
@@ -233,6 +234,7 @@ int32_t fl_request_do(const struct io_uring_sqe *sqe)
     case IORING_OP_SEND_ZC:
     case IORING_OP_RECV:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECVMSG:
         return socket_call(sqe, 0);
     case IORING_OP_SHUTDOWN:
@@ -277,6 +279,7 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe)
     case IORING_OP_SEND_ZC:
     case IORING_OP_RECV:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECVMSG:
         return socket_call(sqe, MSG_DONTWAIT);
     case IORING_OP_ACCEPT:
@@ -310,9 +313,9 @@ short fl_request_awaits(const struct io_uring_sqe *sqe, int *ret_fd)
     switch (sqe->opcode) {
     case IORING_OP_READ:
     case IORING_OP_READV:
-    case IORING_OP_RECV:
     case IORING_OP_ACCEPT:
         return POLLIN;
+    case IORING_OP_RECV:
     case IORING_OP_RECVMSG:
         return sqe->msg_flags & MSG_ERRQUEUE ? POLLERR : POLLIN;
     case IORING_OP_WRITE:
@@ -320,6 +323,7 @@ short fl_request_awaits(const struct io_uring_sqe *sqe, int *ret_fd)
     case IORING_OP_SEND:
     case IORING_OP_SEND_ZC:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
     case IORING_OP_CONNECT:
         return POLLOUT;
     case IORING_OP_POLL_ADD:
