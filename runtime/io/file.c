@@ -136,8 +136,8 @@ int filch_close(int fd)
     struct fl_task *task = fl_current();
     struct io_uring_sqe sqe;
     io_uring_prep_close(&sqe, fd);
-    int r = task && may_linger(fd) ? fl_op_run(task, &sqe, false) : -EAGAIN;
-    if (r == -EAGAIN || r == -EBUSY || r == -ENOMEM) /* nobody took it */
+    int r = task && (fl_op_polls(task) || may_linger(fd)) ? fl_op_run(task, &sqe, false) : FL_OP_NOT_TAKEN;
+    if (r == FL_OP_NOT_TAKEN)
         r = fl_op_run(NULL, &sqe, false);
     return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */
 }

@@ -124,6 +124,7 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
         r = op.result;
     } else {
         fl_wait_end(task);
+        r = cancellable ? r : FL_OP_NOT_TAKEN;
     }
     bool polls = cancellable && unlikely(fl_ring_polls(ring));
     if (polls)
@@ -156,7 +157,7 @@ static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool 
     if (r < 0) {
         filch_let_go(runtime);
         fl_wait_end(task);
-        return r;
+        return cancellable ? r : FL_OP_NOT_TAKEN;
     }
     if (cancellable) {
         store_release(&task->waits, name_of(&op, HELPERS)); /* [waits] as above, but the job is in line already: */

@@ -6,11 +6,13 @@
 #include "machine/request.h"
 #include "sync/wait.h"
 
+#define FL_OP_NOT_TAKEN (INT32_MIN + 1)
+
 /** Runs one prepared request and parks the calling task until its last completion.
  * @param task the caller, or NULL: a plain thread, which waits itself (fl_request_do)
  * @param sqe prepared by io_uring_prep_*; what it points to is lent until this returns
  * @param cancellable whether a cancel reaches it (close is not)
- * @return the completion's result; -ECANCELED, -ETIMEDOUT; -ENOMEM, -EAGAIN, -EBUSY no ring space or stack: nothing was started. */
+ * @return the completion's result; FL_OP_NOT_TAKEN, where it isn't cancellable and nobody took it; -ECANCELED, -ETIMEDOUT; -ENOMEM, -EAGAIN, -EBUSY no ring space or stack: nothing was started. */
 int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
 
 /** The same; *ret_again says whether the operation was started more than once, for those that leave something behind. */

@@ -48,15 +48,42 @@ static int run(const struct io_uring_sqe *sqe)
     return r == -EAGAIN ? fl_op_run(task, sqe, true) : r;
 }
 
+/* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call. And while the task waits,
+ * what it will receive next may have come. */
+static bool goes_with_others(const struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    bool sends = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG;
+    return sends && !fl_op_polls(task) && fl_worker_busy(fl_self());
+}
+
+/* Whether an attempt would find nothing: the last one had room for more. Only a hint, because the number may be another socket's by now. To a ring it makes no
+ * difference. */
+static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == IORING_OP_RECV && fl_op_polls(task) && task->drained == sqe->fd + 1;
+}
+
+static int receive_or_send(struct fl_task *task, struct io_uring_sqe *sqe)
+{
+    if (goes_with_others(task, sqe))
+        return fl_op_run(task, sqe, true);
+    if (fl_op_polls(task) || fl_backend_knows(&task->runtime->backend, IORING_OP_SOCKET)) /* which is as old as the flag */
+        sqe->ioprio = IORING_RECVSEND_POLL_FIRST;                                         /* what was tried here need not be tried there */
+    return is_drained(task, sqe) ? fl_op_run(task, sqe, true) : run(sqe);
+}
+
 /* A message; MSG_DONTWAIT: or none. */
 static int transfer(struct io_uring_sqe *sqe)
 {
     struct fl_task *task = fl_current();
-    if (task && sqe->msg_flags & MSG_DONTWAIT)
+    if (!task)
+        return run(sqe);
+    if (sqe->msg_flags & MSG_DONTWAIT)
         return try_(task, sqe);
-    if (task && fl_backend_knows(&task->runtime->backend, IORING_OP_SOCKET)) /* which is as old as the flag */
-        sqe->ioprio = IORING_RECVSEND_POLL_FIRST;                            /* the ring need not try what run has tried */
-    return run(sqe);
+    int r = receive_or_send(task, sqe);
+    if (sqe->opcode == IORING_OP_RECV)
+        task->drained = r > 0 && (unsigned)r < sqe->len ? sqe->fd + 1 : 0;
+    return r;
 }
 
 int filch_poll(int fd, int events)

@@ -15,8 +15,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -50,15 +50,57 @@ static bool is_message(const struct io_uring_sqe *sqe)
     }
 }
 
+/* Whether it reads or writes at the position of a descriptor. */
+static bool is_stream_io(const struct io_uring_sqe *sqe)
+{
+    switch (sqe->opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_WRITE:
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* FIFOs and terminals know nothing of RWF_NOWAIT, and may wait though they were ready: for room for all that is written, or because somebody else has read. Opened once more,
+ * in non-blocking mode, they do not, and the mode of the one that others use stays. @return as fl_request_try */
+static int try_opened_anew(const struct io_uring_sqe *sqe)
+{
+    char path[32];
+    int flags = fcntl(sqe->fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    if (flags & O_NONBLOCK)
+        return fl_request_do(sqe);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", sqe->fd);
+    struct io_uring_sqe again = *sqe;
+    again.fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (again.fd < 0)
+        return -EOPNOTSUPP;
+    int r = fl_request_do(&again);
+    close(again.fd);
+    return r;
+}
+
+/* It is ready, but there is no way to try just that. */
+static int do_ready(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+{
+    int r = is_stream_io(sqe) ? try_opened_anew(sqe) : -EOPNOTSUPP;
+    return r == -EOPNOTSUPP ? fl_op_help(task, sqe, cancellable) : r;
+}
+
 static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     int fd;
     short events = fl_request_awaits(sqe, &fd);
-    for (;;) {
+    bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST;
+    for (;; tried = false) {
         int code = cancellable ? fl_scope_cancelled(task) : 0;
         if (code)
             return code;
-        int r = fl_request_try(sqe);
+        int r = tried ? -EAGAIN : fl_request_try(sqe);
         bool unknown = r == -EOPNOTSUPP;
         if (unknown && !events)
             return fl_op_help(task, sqe, cancellable);
@@ -67,93 +109,16 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
         if (r == -EINTR)
             continue;
         r = fl_op_poll(task, fd, events, cancellable);
-        if (r == -EPERM || (r >= 0 && unknown))
-            return fl_op_help(task, sqe, cancellable); /* a file; or one that is ready, but cannot be asked for just that */
+        if (r == -EPERM)
+            return fl_op_help(task, sqe, cancellable); /* a file */
         if (r < 0)
+            return r;
+        if (unknown && (r = do_ready(task, sqe, cancellable)) != -EAGAIN)
             return r;
     }
 }
 
-/* ---- MSG_WAITALL: until all is there ---- */
-
-/* Moves a message's parts on by what has been received. */
-static void advance(struct msghdr *msg, size_t n)
-{
-    while (msg->msg_iovlen > 0 && n >= msg->msg_iov->iov_len) {
-        n -= msg->msg_iov->iov_len;
-        msg->msg_iov++;
-        msg->msg_iovlen--;
-    }
-    if (msg->msg_iovlen > 0) {
-        msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
-        msg->msg_iov->iov_len -= n;
-    }
-}
-
-static size_t length_of(const struct msghdr *msg)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < msg->msg_iovlen; i++)
-        sum += msg->msg_iov[i].iov_len;
-    return sum;
-}
-
-static bool is_stream(int fd)
-{
-    int type;
-    socklen_t len = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-}
-
-static int receive_parts(struct fl_task *task, const struct io_uring_sqe *sqe, struct msghdr *msg)
-{
-    struct io_uring_sqe one;
-    struct msghdr rest = *msg;
-    size_t left = length_of(msg), done = 0;
-    do {
-        io_uring_prep_recvmsg(&one, sqe->fd, &rest, sqe->msg_flags & ~(unsigned)MSG_WAITALL);
-        int r = try_(task, &one, true);
-        if (done == 0) { /* who sent it, and what came with it, is told once */
-            msg->msg_namelen = rest.msg_namelen;
-            msg->msg_controllen = rest.msg_controllen;
-            msg->msg_flags = rest.msg_flags;
-            rest.msg_name = rest.msg_control = NULL;
-            rest.msg_namelen = 0;
-            rest.msg_controllen = 0;
-        }
-        if (r <= 0)
-            return done ? (int)done : r;
-        done += (size_t)r;
-        left -= (size_t)r;
-        advance(&rest, (size_t)r);
-    } while (left > 0);
-    return (int)done;
-}
-
-static int receive_all(struct fl_task *task, const struct io_uring_sqe *sqe)
-{
-    struct iovec one = {(void *)(uintptr_t)sqe->addr, sqe->len};
-    struct msghdr single = {.msg_iov = &one, .msg_iovlen = 1}, *msg = &single;
-    if (sqe->opcode == IORING_OP_RECV)
-        return receive_parts(task, sqe, msg);
-    msg = (struct msghdr *)(uintptr_t)sqe->addr;
-    struct iovec *own = malloc(msg->msg_iovlen * sizeof *own), *parts = msg->msg_iov;
-    if (!own && msg->msg_iovlen)
-        return -ENOMEM;
-    memcpy(own, parts, msg->msg_iovlen * sizeof *own);
-    msg->msg_iov = own;
-    int r = receive_parts(task, sqe, msg);
-    msg->msg_iov = parts;
-    free(own);
-    return r;
-}
-
-static int message(struct fl_task *task, const struct io_uring_sqe *sqe)
-{
-    bool receives = sqe->opcode == IORING_OP_RECV || sqe->opcode == IORING_OP_RECVMSG;
-    bool all = receives && sqe->msg_flags & MSG_WAITALL && !(sqe->msg_flags & (MSG_DONTWAIT | MSG_PEEK | MSG_ERRQUEUE));
-    return all && is_stream(sqe->fd) ? receive_all(task, sqe) : try_(task, sqe, true);
-}
+/* ---- connect, splice ---- */
 
 static int connect_(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
@@ -266,8 +231,7 @@ static int close_(struct fl_task *task, const struct io_uring_sqe *sqe)
     struct filch_runtime *runtime = task->runtime;
     for (unsigned i = 0; fl_op_polls(task) && i < runtime->count; i++)
         fl_epoll_closing(&runtime->workers[i]->ring, sqe->fd);
-    int r = try_(task, sqe, false);
-    return r == -EAGAIN || r == -ENOMEM ? fl_request_do(sqe) : r; /* no helper */
+    return try_(task, sqe, false);
 }
 
 /* ---- processes and words ---- */
@@ -333,6 +297,6 @@ int fl_standin_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool ca
     case FL_REQUEST_FUTEX_WAIT:
         return await_word(sqe);
     default:
-        return is_message(sqe) ? message(task, sqe) : try_(task, sqe, cancellable);
+        return try_(task, sqe, cancellable);
     }
 }

@@ -159,7 +159,7 @@ FL_INLINE bool fl_ring_wants_kick(struct fl_ring *ring)
 FL_INLINE bool fl_ring_promising(struct fl_ring *ring)
 {
     if (unlikely(fl_ring_polls(ring)))
-        return load_relaxed(&ring->inflight) != 0; /* hint: the owner's own, mostly */
+        return load_relaxed(&ring->inflight) != 0 || fl_ring_ready(ring); /* hint: the owner's own, mostly */
     return fl_ring_ready(ring) || fl_ring_wants_kick(ring);
 }
 

@@ -103,6 +103,7 @@ struct fl_task {
     /* the third line */
     struct fl_timer timer; /**< of its sleep: here and not on its stack, where each look would be a page of its own (docs/decisions/0008) */
     void *fake;            /**< ASan's handle of its frames, while it is parked */
+    int32_t drained;       /**< the socket that it last received all from that was there, plus one: a hint (io/socket.c) */
     bool shaded;           /**< in a shield: cancels of the scope it is a child of pass it over; under that scope's lock */
 };
 

@@ -38,7 +38,7 @@
 
 #define BUDGET_MAX 256
 #define LOOK_EVERY 50000   /* ns between looks round, roughly */
-#define FLUSH_EVERY 200000 /* ns that an operation waits for others, while there is work to do */
+#define ASK_EVERY 200000   /* ns that an operation waits for others, while there is work to do */
 #define MANY 32            /* operations that wait for no more */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
@@ -258,14 +258,18 @@ static FL_NOINLINE struct fl_task *dig(struct fl_worker *w, int64_t now)
     return task;
 }
 
-/* Many at once are cheaper, for the kernel and for the caches; but none waits for long. */
-static void flush(struct fl_worker *w, int64_t now)
+/* What there is to tell the kernel, and to hear from it. Many at once are cheaper, for the kernel and for the caches; but none waits for long. Epoll must be asked by a
+ * system call. */
+static void ask_kernel(struct fl_worker *w, int64_t now)
 {
+    bool due = now - w->asked >= ASK_EVERY, polls = fl_ring_polls(&w->ring);
     uint32_t queued = fl_ring_queued(&w->ring);
-    if (queued < MANY && (queued == 0 || now - w->flushed < FLUSH_EVERY))
-        return;
-    w->flushed = now;
-    fl_ring_flush(&w->ring);
+    if (queued >= MANY || (due && (queued != 0 || polls))) {
+        w->asked = now;
+        fl_ring_flush(&w->ring);
+    }
+    if ((due || !polls) && fl_ring_promising(&w->ring))
+        fl_ring_reap(&w->ring, true);
 }
 
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
@@ -279,9 +283,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     else if (took > LOOK_EVERY)
         w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
-    flush(w, now);
-    if (fl_ring_promising(&w->ring))
-        fl_ring_reap(&w->ring, true);
+    ask_kernel(w, now);
     fl_wheel_fire(&w->wheel, now);
     uint64_t ready = fl_ready_size_hint(&w->ready);
     w->turns = ready < TURNS_MAX ? (uint32_t)ready : TURNS_MAX;

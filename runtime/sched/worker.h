@@ -93,7 +93,7 @@ struct fl_worker {
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
     _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
     int64_t dug;                             /**< when it gave the oldest item a turn, ns */
-    int64_t flushed;                         /**< when it last told the kernel of operations at a look round, ns */
+    int64_t asked;                           /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
     bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
     bool graves_turn;                        /**< the same where a deque ends in graves */
     int64_t nap;                             /**< length of the next nap, ns */
