@@ -10,4 +10,4 @@ if [ "${2-}" = -i ]; then
 else
     set -- --dry-run -Werror
 fi
-find runtime include bench tests tools -name '*.[ch]' -exec clang-format "$@" {} +
+find runtime include bench docs tests tools -name '*.[ch]' -exec clang-format "$@" {} +
