@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""endurance.py HTTPD HOSTILE: httpd serves wrk while a thousand others do their worst.
+
+Five seconds; sixty with FILCH_LONG=1 in the environment. First all connections that are allowed at a time, and a shorter round of the same kind, bring
+the process to its size; what is compared is before and after the rest."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from programs import Server, becomes, check, command, equal, law, run, tool
+
+HTTPD, HOSTILE = map(os.path.abspath, sys.argv[1:])
+CONNECTIONS = 1500
+SECONDS = 60 if os.environ.get('FILCH_LONG') == '1' else 5
+WARM_UP = 10 if SECONDS > 10 else 3
+
+SCRIPT = '''
+local count = 0
+request = function()
+    count = count + 1
+    return wrk.format("GET", "/file" .. count % 100)
+end
+'''
+
+
+def load(server, folder, seconds):
+    """Both kinds of clients for some seconds. @return what each of the two said"""
+    hostile = subprocess.Popen([HOSTILE, str(server.port), str(seconds), '500', '500', '/large'], stdout=subprocess.PIPE)
+    text = command(tool('wrk'), '-t1', '-c32', f'-d{seconds}s', '--timeout', '20s', '-s', folder / 'files.lua',
+                   f'http://127.0.0.1:{server.port}/').stdout.decode()
+    told = hostile.communicate(timeout=60)[0].decode()
+    equal(hostile.returncode, 0, told)
+    return text, told
+
+
+def fill(server):
+    """As many connections as are allowed, all at once: each that has ended before has made room."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(CONNECTIONS)]
+        for client in clients:
+            client.sendall(b'GET /file1 HTTP/1.1\r\nHost: x\r\n\r\n')
+        for client in clients:
+            check(client.recv(1000).startswith(b'HTTP/1.1 200 OK'), 'not served')
+
+
+@law
+def endurance():
+    """good clients notice nothing, and nothing is left behind"""
+    tool('wrk')
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / 'files.lua').write_text(SCRIPT)
+        for i in range(100):
+            (folder / f'file{i}').write_bytes(os.urandom(i * 300))
+        (folder / 'large').write_bytes(bytes(20 << 20))
+        with Server(HTTPD, '--header', 2, '--idle', 5, '--send', 5, '--connections', CONNECTIONS, folder) as server:
+            fill(server)
+            load(server, folder, WARM_UP)
+            becomes('only what the server itself has open', lambda: server.descriptors() < 20)
+            descriptors, memory = server.descriptors(), server.resident()
+            text, told = load(server, folder, SECONDS)
+            check('Socket errors' not in text and 'Non-2xx' not in text, text)
+            check(int(re.search(r'(\d+) requests in', text)[1]) > 100 * SECONDS, text)
+            becomes('as many descriptors as before', lambda: server.descriptors() <= descriptors)
+            grown = server.resident() - memory
+            print(f'# {" ".join(text.split()[-4:])}; {told.strip()}; {memory:.1f} MiB, grown by {grown:.1f}', flush=True)
+            check(grown < 8, f'{grown:.1f} MiB more than before')
+            fill(server)
+
+
+run()
