@@ -33,8 +33,8 @@ def load(server, folder, seconds):
     """Both kinds of clients for some seconds. @return what each of the two said"""
     hostile = subprocess.Popen([HOSTILE, str(server.port), str(seconds), '500', '500', '/large'], stdout=subprocess.PIPE)
     text = command(tool('wrk'), '-t1', '-c32', f'-d{seconds}s', '--timeout', '20s', '-s', folder / 'files.lua',
-                   f'http://127.0.0.1:{server.port}/').stdout.decode()
-    told = hostile.communicate(timeout=60)[0].decode()
+                   f'http://127.0.0.1:{server.port}/', seconds=seconds + 60).stdout.decode()
+    told = hostile.communicate(timeout=seconds + 60)[0].decode()
     equal(hostile.returncode, 0, told)
     return text, told
 

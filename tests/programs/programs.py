@@ -48,10 +48,10 @@ def equal(found, expected, what=''):
     check(found == expected, f'{what}: {found!r:.300} instead of {expected!r:.300}')
 
 
-def command(*words, stdin=b'', status=0, **more):
+def command(*words, stdin=b'', status=0, seconds=SECONDS, **more):
     """Runs a command to its end. @return its standard output and error, but for what the runtime says of FILCH_IO; fails if its status is not `status` (None: any)"""
     where = {'stdin': stdin} if not isinstance(stdin, bytes) else {'input': stdin}
-    ran = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS, **where, **more)
+    ran = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **where, **more)
     errors = b''.join(line for line in ran.stderr.splitlines(True) if not line.startswith(b'filch: blocking calls go by'))
     if status is not None and ran.returncode != status:
         raise AssertionError(f'{words} ended with {ran.returncode} instead of {status}: {errors!r:.500}')
