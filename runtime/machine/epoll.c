@@ -3,12 +3,15 @@
  * (io/standin.c).
  *
  * A table by descriptor has the line of those who wait for it. A descriptor is told to the kernel with EPOLLONESHOT and the union of what its line wants; an event takes
- * whoever wanted it out of the line, and the kernel is told anew if others are left. So an event comes once, to one of the threads that ask, and nothing of a
- * descriptor that is closed and made again by somebody else is believed: each wait begins with EPOLL_CTL_MOD, and EPOLL_CTL_ADD if the kernel knows it not.
+ * whoever wanted it out of the line, and the kernel is told anew if others are left. So an event comes once, to one of the threads that ask. Each wait begins with
+ * EPOLL_CTL_MOD, and EPOLL_CTL_ADD if the kernel knows the descriptor not: it may have been closed and made again by somebody else. Each telling has a number,
+ * which comes back with the event; only the last one of a line is believed, so nothing is heard of a file that had the number of a descriptor before: of one that was
+ * fetched then, or that lives on under another number.
  *
  * Invariants
  *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.
- *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of it was fetched and not dealt with yet.
+ *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of the last telling was fetched and not dealt with yet. If it can't be told,
+ *      whoever stands in the line is told why.
  *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), and epoll_wait(2) with no timeout.
  *   4. The owner sleeps without the lock, and keeps what ended its sleep in `events` until somebody reaps.
  *
@@ -34,7 +37,7 @@ int fl_epoll_init(struct fl_ring *ring)
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll->fd < 0)
         return -errno;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = ring->wake_fd};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = (uint32_t)ring->wake_fd};
     if (epoll_ctl(epoll->fd, EPOLL_CTL_ADD, ring->wake_fd, &event) < 0) {
         int error = errno;
         close(epoll->fd);
@@ -55,18 +58,18 @@ void fl_epoll_fini(struct fl_ring *ring)
 /* ---- lines ---- */
 
 /* The line of a descriptor, or NULL if nobody ever waited for it. */
-static struct fl_ring_op **line_of(struct fl_epoll *epoll, int fd)
+static struct fl_epoll_line *line_of(struct fl_epoll *epoll, int fd)
 {
     unsigned chunk = (unsigned)fd / CHUNK;
     return chunk < epoll->chunk_count && epoll->chunks[chunk] ? &epoll->chunks[chunk][fd % CHUNK] : NULL;
 }
 
-static struct fl_ring_op **make_line(struct fl_epoll *epoll, int fd)
+static struct fl_epoll_line *make_line(struct fl_epoll *epoll, int fd)
 {
     unsigned chunk = (unsigned)fd / CHUNK;
     if (chunk >= epoll->chunk_count) {
         unsigned count = chunk + 1 > 2 * epoll->chunk_count ? chunk + 1 : 2 * epoll->chunk_count;
-        struct fl_ring_op ***chunks = realloc(epoll->chunks, count * sizeof *chunks);
+        struct fl_epoll_line **chunks = realloc(epoll->chunks, count * sizeof *chunks);
         if (!chunks)
             return NULL;
         for (unsigned i = epoll->chunk_count; i < count; i++)
@@ -79,31 +82,31 @@ static struct fl_ring_op **make_line(struct fl_epoll *epoll, int fd)
     return line_of(epoll, fd);
 }
 
-static uint32_t wanted(const struct fl_ring_op *line)
+static uint32_t wanted(const struct fl_epoll_line *line)
 {
     uint32_t events = 0;
-    for (; line; line = line->next)
-        events |= line->events;
+    for (const struct fl_ring_op *op = line->first; op; op = op->next)
+        events |= op->events;
     return events;
 }
 
-static int tell(struct fl_epoll *epoll, int fd, uint32_t events)
+static int tell(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t events)
 {
-    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.fd = fd};
-    if (epoll_ctl(epoll->fd, EPOLL_CTL_MOD, fd, &event) == 0)
-        return 0;
-    if (errno == ENOENT && epoll_ctl(epoll->fd, EPOLL_CTL_ADD, fd, &event) == 0)
-        return 0;
-    return errno == ENOSPC ? -ENOMEM : -errno;
+    uint32_t telling = line->telling + 1;
+    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)telling << 32 | (uint32_t)fd};
+    if (epoll_ctl(epoll->fd, EPOLL_CTL_MOD, fd, &event) < 0 && (errno != ENOENT || epoll_ctl(epoll->fd, EPOLL_CTL_ADD, fd, &event) < 0))
+        return errno == ENOSPC ? -ENOMEM : -errno;
+    line->telling = telling;
+    return 0;
 }
 
-static void enter(struct fl_ring_op **line, struct fl_ring_op *op)
+static void enter(struct fl_epoll_line *line, struct fl_ring_op *op)
 {
-    op->next = *line;
-    op->link = line;
+    op->next = line->first;
+    op->link = &line->first;
     if (op->next)
         op->next->link = &op->next;
-    *line = op;
+    line->first = op;
 }
 
 static void leave(struct fl_ring_op *op)
@@ -118,12 +121,12 @@ int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
 {
     if (sqe->fd < 0)
         return -EBADF;
-    struct fl_ring_op **line = make_line(&ring->epoll, sqe->fd);
+    struct fl_epoll_line *line = make_line(&ring->epoll, sqe->fd);
     if (!line)
         return -ENOMEM;
     op->fd = sqe->fd;
     op->events = sqe->poll32_events & ~(unsigned)EPOLLONESHOT;
-    int r = tell(&ring->epoll, op->fd, op->events | wanted(*line));
+    int r = tell(&ring->epoll, line, op->fd, op->events | wanted(line));
     if (r < 0)
         return r;
     enter(line, op);
@@ -143,22 +146,37 @@ bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
 
 /* ---- events ---- */
 
-/* Takes out of the line of a descriptor whoever wanted what has happened, and puts them before `out`. */
-static struct fl_ring_op *take(struct fl_epoll *epoll, const struct epoll_event *event, struct fl_ring_op *out)
+/* Takes an operation out of its line, with its result, and puts it before `out`. */
+static struct fl_ring_op *end(struct fl_ring_op *op, int32_t res, struct fl_ring_op *out)
 {
-    struct fl_ring_op **line = line_of(epoll, event->data.fd), *next;
-    for (struct fl_ring_op *op = line ? *line : NULL; op; op = next) {
+    leave(op);
+    op->next = out;
+    op->events = (uint32_t)res;
+    return op;
+}
+
+/* Ends whoever in a line wanted what has happened. */
+static struct fl_ring_op *take(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t happened, struct fl_ring_op *out)
+{
+    int r;
+    for (struct fl_ring_op *op = line->first, *next; op; op = next) {
         next = op->next;
-        if (!(event->events & (op->events | EPOLLERR | EPOLLHUP)))
-            continue;
-        leave(op);
-        op->next = out;
-        op->events = event->events & (op->events | EPOLLERR | EPOLLHUP);
-        out = op;
+        uint32_t events = happened & (op->events | EPOLLERR | EPOLLHUP);
+        if (events)
+            out = end(op, (int32_t)events, out);
     }
-    if (line && *line)
-        tell(epoll, event->data.fd, wanted(*line));
+    if (line->first && (r = tell(epoll, line, fd, wanted(line))) < 0)
+        while (line->first)
+            out = end(line->first, r, out);
     return out;
+}
+
+/* The same for an event. */
+static struct fl_ring_op *take_event(struct fl_epoll *epoll, const struct epoll_event *event, struct fl_ring_op *out)
+{
+    int fd = (int)(uint32_t)event->data.u64;
+    struct fl_epoll_line *line = line_of(epoll, fd);
+    return line && line->telling == event->data.u64 >> 32 ? take(epoll, line, fd, event->events, out) : out;
 }
 
 static unsigned call_back(struct fl_ring *ring, struct fl_ring_op *out)
@@ -185,10 +203,10 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
         if (n == 0)
             n = epoll_wait(epoll->fd, epoll->events, FL_EPOLL_FETCHED, 0);
         for (int i = 0; i < n; i++) {
-            if (epoll->events[i].data.fd == ring->wake_fd)
+            if (epoll->events[i].data.u64 == (uint32_t)ring->wake_fd)
                 wake = true;
             else
-                out = take(epoll, &epoll->events[i], out);
+                out = take_event(epoll, &epoll->events[i], out);
         }
         store_relaxed(&epoll->fetched, 0); /* own: the lock */
         fl_lock_give(&ring->lock);
@@ -202,9 +220,9 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
 /* Whoever waits for a descriptor that is about to be closed would never hear of it again. */
 void fl_epoll_closing(struct fl_ring *ring, int fd)
 {
-    struct epoll_event event = {.events = EPOLLERR, .data.fd = fd};
     fl_lock_take(&ring->lock);
-    struct fl_ring_op *out = fd < 0 ? NULL : take(&ring->epoll, &event, NULL);
+    struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
+    struct fl_ring_op *out = line ? take(&ring->epoll, line, fd, EPOLLERR, NULL) : NULL;
     fl_lock_give(&ring->lock);
     call_back(ring, out);
 }

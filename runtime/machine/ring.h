@@ -23,13 +23,19 @@ struct fl_ring_op {
 
 #define FL_EPOLL_FETCHED 64 /* events fetched a time */
 
+/** Who waits for a descriptor. */
+struct fl_epoll_line {
+    struct fl_ring_op *first;
+    uint32_t telling; /**< how often the kernel was told of it */
+};
+
 /** An epoll instance. Guarded by the ring's lock, but fd and coarse. */
 struct fl_epoll {
     int fd;
     unsigned chunk_count;
-    struct fl_ring_op ***chunks; /**< by descriptor: who waits for it */
-    bool coarse;                 /**< no epoll_pwait2(2) here; own: the owner */
-    _Atomic(uint32_t) fetched;   /**< events that ended a sleep and have not been dealt with */
+    struct fl_epoll_line **chunks; /**< by descriptor */
+    bool coarse;                   /**< no epoll_pwait2(2) here; own: the owner */
+    _Atomic(uint32_t) fetched;     /**< events that ended a sleep and have not been dealt with */
     struct epoll_event events[FL_EPOLL_FETCHED];
 };
 
