@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/* The laws of machine/epoll beyond those of every ring (test_ring.c): many wait for one descriptor, for different events, each is told of its own and once, whoever
+ * asks; and what happened to a descriptor of the past is not told to who waits for a new one of the same number. */
+#include "machine/ring.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct fl_backend backend;
+static struct fl_ring ring;
+static int ends[2]; /* a pair of stream sockets */
+
+static void init(void)
+{
+    unsetenv("FILCH_IO");
+    cr_assert_eq(fl_backend_choose(&backend, FILCH_IO_EPOLL), 0);
+    cr_assert_eq(fl_ring_init(&ring, &backend), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+}
+
+static void fini(void)
+{
+    cr_assert_eq(load_relaxed(&ring.inflight), 0); /* counter */
+    fl_ring_fini(&ring);
+}
+
+TestSuite(epoll, .init = init, .fini = fini, .timeout = 30);
+
+struct probe {
+    struct fl_ring_op op;
+    _Atomic(int) told;
+    int32_t res;
+};
+
+static void note(struct fl_ring_op *op, int32_t res, uint32_t flags)
+{
+    struct probe *probe = fl_container_of(op, struct probe, op);
+    (void)flags;
+    probe->res = res;
+    add_release(&probe->told, 1); /* [told] pairs with whoever waits for it */
+}
+
+static int begin(struct probe *probe, int fd, short events)
+{
+    struct io_uring_sqe sqe;
+    *probe = (struct probe){.op.done = note};
+    io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
+    fl_lock_take(&ring.lock);
+    int r = fl_ring_queue_locked(&ring, &sqe, &probe->op);
+    fl_lock_give(&ring.lock);
+    return r;
+}
+
+/* What has come of it by now: 0 nothing, else its result. */
+static int32_t now(struct probe *probe)
+{
+    fl_ring_reap(&ring, true);
+    cr_assert_leq(load_acquire(&probe->told), 1);            /* [told] pairs with note */
+    return load_acquire(&probe->told) == 1 ? probe->res : 0; /* [told] as above */
+}
+
+static void fill(int fd)
+{
+    char some[4096] = {0};
+    while (write(fd, some, sizeof some) > 0)
+        ;
+}
+
+static void drain(int fd)
+{
+    char some[4096];
+    while (read(fd, some, sizeof some) > 0)
+        ;
+}
+
+/* ---- lines ---- */
+
+Test(epoll, each_of_two_is_told_of_its_own_event)
+{
+    struct probe in, out;
+    fill(ends[0]);
+    cr_assert(begin(&in, ends[0], POLLIN) == 0 && begin(&out, ends[0], POLLOUT) == 0);
+    cr_assert(now(&in) == 0 && now(&out) == 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert(now(&in) == POLLIN && now(&out) == 0);
+    drain(ends[1]);
+    cr_assert(now(&in) == POLLIN && now(&out) == POLLOUT);
+
+    fill(ends[0]);
+    drain(ends[0]);
+    cr_assert(begin(&out, ends[0], POLLOUT) == 0 && begin(&in, ends[0], POLLIN) == 0); /* the other way round */
+    drain(ends[1]);
+    cr_assert(now(&in) == 0 && now(&out) == POLLOUT);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&in), POLLIN);
+}
+
+Test(epoll, the_end_of_a_descriptor_is_told_to_all)
+{
+    enum { WAITERS = 300 };
+    static struct probe probes[WAITERS];
+    fill(ends[0]);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert_eq(begin(&probes[i], ends[0], i % 3 == 0 ? POLLIN : i % 3 == 1 ? POLLOUT : POLLPRI), 0);
+    close(ends[1]);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert(now(&probes[i]) & POLLHUP);
+}
+
+Test(epoll, who_comes_later_is_told_as_well)
+{
+    struct probe first, second;
+    cr_assert_eq(begin(&first, ends[0], POLLIN), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(begin(&second, ends[0], POLLIN), 0);
+    cr_assert(now(&first) == POLLIN && now(&second) == POLLIN);
+    cr_assert_eq(begin(&first, ends[0], POLLIN), 0); /* the byte is still there */
+    cr_assert_eq(now(&first), POLLIN);
+}
+
+Test(epoll, who_comes_while_an_event_is_fetched_is_told)
+{
+    struct probe first, second;
+    cr_assert_eq(begin(&first, ends[0], POLLIN), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, INT64_MAX);
+    cr_assert(fl_ring_ready(&ring) && begin(&second, ends[0], POLLIN) == 0);
+    fl_ring_reap(&ring, true); /* what was fetched is of the past, but the kernel says it again */
+    cr_assert(now(&first) == POLLIN && now(&second) == POLLIN);
+}
+
+Test(epoll, what_cannot_be_polled_says_so)
+{
+    struct probe probe;
+    int file = open("/proc/self/exe", O_RDONLY);
+    cr_assert_eq(begin(&probe, file, POLLIN), -EPERM);
+    cr_assert_eq(begin(&probe, -1, POLLIN), -EBADF);
+    close(file);
+    cr_assert_eq(begin(&probe, file, POLLIN), -EBADF);
+    cr_assert_eq(fl_ring_reap(&ring, true), 0);
+}
+
+Test(epoll, closing_tells_who_waits)
+{
+    struct probe probe;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    fl_epoll_closing(&ring, ends[0]);
+    fl_epoll_closing(&ring, -1);
+    fl_epoll_closing(&ring, 1000000);
+    cr_assert_eq(now(&probe), POLLERR);
+}
+
+Test(epoll, who_is_left_at_a_closed_descriptor_is_told)
+{
+    struct probe in, out;
+    fill(ends[0]);
+    cr_assert(begin(&in, ends[0], POLLIN) == 0 && begin(&out, ends[0], POLLOUT) == 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, INT64_MAX);
+    close(ends[0]);
+    cr_assert(now(&in) == POLLIN && now(&out) == -EBADF);
+}
+
+Test(epoll, a_high_descriptor_is_as_good_as_any)
+{
+    static const int numbers[] = {255, 256, 257, 1000, 65535, 65536, 65537, 200000};
+    struct probe probe;
+    struct rlimit many = {1 << 18, 1 << 18}, old;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    if (setrlimit(RLIMIT_NOFILE, &many) != 0)
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){old.rlim_max, old.rlim_max});
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        int fd = dup2(ends[0], numbers[i]);
+        if (fd < 0) {
+            cr_log_info("no descriptor %d here", numbers[i]);
+            continue;
+        }
+        cr_assert_eq(begin(&probe, fd, POLLIN), 0);
+        cr_assert_eq(now(&probe), 0);
+        cr_assert_eq(write(ends[1], "x", 1), 1);
+        cr_assert_eq(now(&probe), POLLIN);
+        drain(fd);
+        close(fd);
+    }
+}
+
+/* ---- cancels ---- */
+
+Test(epoll, a_cancel_takes_one_of_many_out)
+{
+    struct probe probes[5];
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(begin(&probes[i], ends[0], POLLIN), 0);
+    cr_assert(fl_ring_cancel(&ring, &probes[4].op) == 0 && fl_ring_cancel(&ring, &probes[2].op) == 0 &&
+              fl_ring_cancel(&ring, &probes[0].op) == 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(now(&probes[i]), i % 2 ? POLLIN : -ECANCELED);
+}
+
+Test(epoll, a_cancel_after_the_event_was_fetched_is_told_once)
+{
+    struct probe probe, next;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, INT64_MAX);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    cr_assert_eq(now(&probe), -ECANCELED);
+    cr_assert_eq(begin(&next, ends[0], POLLIN), 0);
+    cr_assert_eq(now(&next), POLLIN);
+}
+
+/* ---- the same number again ---- */
+
+/* A new pair of sockets, of which the first has the number of the old one. */
+static void renew(void)
+{
+    int fresh[2], number = ends[0];
+    close(number);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fresh), 0);
+    if (fresh[0] != number) {
+        cr_assert_eq(dup2(fresh[0], number), number);
+        close(fresh[0]);
+    }
+    ends[1] = fresh[1];
+}
+
+/* Nobody is told of anything but the new one. */
+static void only_the_new_one_counts(void)
+{
+    struct probe probe;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(now(&probe), 0);
+    cr_assert_eq(now(&probe), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&probe), POLLIN);
+}
+
+Test(epoll, a_descriptor_that_was_closed_while_nobody_waited_is_forgotten)
+{
+    struct probe probe;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&probe), POLLIN);
+    renew();
+    only_the_new_one_counts();
+}
+
+Test(epoll, an_event_that_was_fetched_of_a_closed_descriptor_is_not_the_new_ones)
+{
+    struct probe probe;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, INT64_MAX);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    renew();
+    only_the_new_one_counts();
+}
+
+Test(epoll, a_closed_descriptor_that_lives_on_elsewhere_is_not_the_new_one)
+{
+    struct probe probe;
+    int other = dup(ends[0]), peer = ends[1];
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    renew();
+    cr_assert_eq(write(peer, "x", 1), 1); /* what the kernel was told to look for, at a number that is another's now */
+    only_the_new_one_counts();
+    close(other);
+}
+
+/* ---- thieves ---- */
+
+static _Atomic(bool) over;
+
+static void *thief(void *arg)
+{
+    (void)arg;
+    while (!load_relaxed(&over)) /* hint: seen soon */
+        fl_ring_reap(&ring, false);
+    return NULL;
+}
+
+Test(epoll, thieves_tell_each_once_and_lose_no_wake)
+{
+    enum { PAIRS = 20, ROUNDS = 2000, THIEVES = 2 };
+    static int in[PAIRS], out[PAIRS];
+    static struct probe probes[PAIRS];
+    pthread_t threads[THIEVES];
+    for (int i = 0; i < PAIRS; i++) {
+        int pair[2];
+        cr_assert_eq(pipe(pair), 0);
+        in[i] = pair[0];
+        out[i] = pair[1];
+    }
+    for (int i = 0; i < THIEVES; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, thief, NULL), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        char byte;
+        for (int i = 0; i < PAIRS; i++)
+            cr_assert_eq(begin(&probes[i], in[i], POLLIN), 0);
+        for (int i = 0; i < PAIRS; i++)
+            cr_assert_eq(write(out[i], "x", 1), 1);
+        for (int i = 0; i < PAIRS; i++) {
+            while (load_acquire(&probes[i].told) == 0) /* [told] pairs with note */
+                fl_ring_reap(&ring, true);
+            cr_assert(load_acquire(&probes[i].told) == 1 && probes[i].res == POLLIN); /* [told] as above */
+            cr_assert_eq(read(in[i], &byte, 1), 1);
+        }
+        fl_ring_wake(&ring);
+        fl_ring_sleep(&ring, INT64_MAX); /* ends, whoever reaped the wake */
+        fl_ring_reap(&ring, true);
+    }
+    store_relaxed(&over, true); /* hint: seen soon */
+    for (int i = 0; i < THIEVES; i++)
+        pthread_join(threads[i], NULL);
+}
