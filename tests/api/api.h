@@ -68,7 +68,7 @@ static inline void await_count(atomic_int *flag, int value)
     }
 }
 
-/* Runs `fn` in a child. @return 0 if it returned 0. */
+/* Runs `fn` in a child, whose limits, environment and so on are its own. @return 0 if it returned 0. */
 static inline int in_child(int (*fn)(void))
 {
     fflush(NULL);

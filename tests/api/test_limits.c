@@ -2,7 +2,7 @@
 /* The laws of scarcity: when descriptors, memory or threads run out, the one call that needed them says so, nothing is lost, and when there is room again the
  * runtime goes on.
  *
- * A limit holds for a whole process, so each law runs in a forked child, which tells how it ended by its status; its output goes where the test's goes. What is not tested
+ * A limit holds for a whole process, so each law runs in a forked child, which tells how it ended by its status. What is not tested
  * here: memory that runs out within a runtime's start at each single allocation. */
 #include "api.h"
 
