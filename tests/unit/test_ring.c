@@ -188,6 +188,7 @@ Law(a_cancel_is_told_once_and_so_is_what_ended_before_it)
     fl_ring_sleep(&ring, INT64_MAX); /* the event is fetched, or its completion there */
     cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
     until_told(&probe);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0); /* too late altogether */
     for (int i = 0; i < 10; i++)
         fl_ring_reap(&ring, true);
     cr_assert_eq(probe.told, 1);
