@@ -118,6 +118,7 @@ __attribute__((format(printf, 1, 2))) void bench_say(const char *format, ...);
 extern const struct bench bench_fork, bench_flat, bench_batch, bench_skynet, bench_uts, bench_queens, bench_sort_integers, bench_matmul;
 extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select, bench_park, bench_cancel, bench_timers, bench_server;
 extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree, bench_echo, bench_http, bench_pread;
+extern const struct bench bench_stranded;
 
 int bench_tour(int argc, char **argv);
 
