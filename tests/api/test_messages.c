@@ -5,6 +5,8 @@
 #include <linux/errqueue.h>
 #include <signal.h>
 
+TestSuite(messages, .timeout = 100);
+
 /* ---- descriptors over sockets ---- */
 
 union room {

@@ -5,6 +5,8 @@
  * bytes (test_messages.c), and that every call is reached by a cancel (test_cancel.c). */
 #include "pairs.h"
 
+TestSuite(sockets, .timeout = 100);
+
 /* ---- connections ---- */
 
 struct meeting {
@@ -242,9 +244,10 @@ static int race_accepts(void *arg)
         filch_cancel(&s);
         must(filch_join(&s) == 0);
     }
+    FILCH_SCOPE_UNTIL(late, filch_after(FILCH_SEC(10)));
     for (int left = RACES - atomic_load(&race.accepted); left > 0; left--) /* each was accepted, or waits still */
         must((fd = filch_accept(race.listener, NULL, NULL, 0)) >= 0 && filch_close(fd) == 0);
-    FILCH_SCOPE_UNTIL(s, filch_after(FILCH_MSEC(5)));
+    FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
     must(filch_accept(race.listener, NULL, NULL, 0) == -ETIMEDOUT);
     return 0;
 }

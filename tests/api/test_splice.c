@@ -7,6 +7,9 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
+TestSuite(splice, .timeout = 100);
+TestSuite(poll, .timeout = 100);
+
 /* ---- sendfile ---- */
 
 struct reader {
