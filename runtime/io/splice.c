@@ -5,17 +5,18 @@
  * in the buffer or the pipe by then was never read, as far as anybody can tell.
  *
  * The first COPIED bytes go through a buffer, by the calls that are tried before they wait: that is two plain system calls a piece where the file is in
- * the page cache and the socket has room. Only who has more to send pays for a pipe, and for splices, which the kernel does on threads of its own. Whatever stands
- * against splicing - no descriptors, no such large pipe, a file of /proc, an output in append mode - means copying the rest as well. So does a plain thread,
- * because a splice to a broken socket would raise SIGPIPE.
+ * the page cache and the socket has room. Only who has more to send pays for a pipe, and for splices: the kernel fills the pipe on a thread of its own, and
+ * while the socket is full the task is parked in a poll. Whatever stands against splicing - no descriptors, no such large pipe, a file of /proc, an output in append
+ * mode - means copying the rest as well. So does a plain thread, because a splice to a broken socket would raise SIGPIPE.
  *
- * Figures (EPYC, 2 CPUs, TCP over loopback to a thread that reads, us until it has answered, best of many, minimum of three runs):
+ * Figures (EPYC, 2 CPUs, TCP over loopback to a thread that reads, us until it has answered, best of many, minimum of three runs or more; above 256 KiB a run is
+ * easily twice as slow as another):
  *
- *                        4 KiB  64 KiB  256 KiB  1 MiB  4 MiB  64 MiB
- *   copied                  17      27       70    266    868   27060
- *   a pipe of 1 MiB         35      44       83    157    473   10740      1 MiB: 286 and 473 in the other runs
- *   the first MiB copied    17      27       76    266    781   11320
- *   sendfile(2)             15      23       38    177    559   25630
+ *                              4 KiB  64 KiB  256 KiB  1 MiB  4 MiB  64 MiB
+ *   copied                        17      27       67    239   1160   22300
+ *   a pipe of 1 MiB               32      41       61    195    451   13700
+ *   the first 512 KiB copied      17      27       68    228    613   14800
+ *   sendfile(2)                   15      25       48    134    427   10800
  *
  * A pipe of 64 KiB took twice as long as copying at any size. Pieces of 128 or 256 KiB were no faster to copy. MSG_MORE between the pieces made no difference,
  * because a piece is larger than a segment; and where the file ends before `count`, it would hold back the end. */
@@ -29,10 +30,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define COUNT_MAX 0x7ffff000u    /* what the kernel moves in one call */
-#define PIECE ((size_t)64 << 10) /* the buffer */
-#define COPIED ((size_t)1 << 20) /* before it is worth splicing */
-#define PIPE ((size_t)1 << 20)   /* what everybody may have, by default */
+#define COUNT_MAX 0x7ffff000u      /* what the kernel moves in one call */
+#define PIECE ((size_t)64 << 10)   /* the buffer */
+#define COPIED ((size_t)512 << 10) /* before it is worth splicing */
+#define PIPE ((size_t)1 << 20)     /* what everybody may have, by default */
 
 static size_t least(size_t a, size_t b)
 {
