@@ -10,7 +10,7 @@
  * doesn't want to wait says MSG_DONTWAIT, or asks poll(2).
  *
  * What carries it out is io_uring, or where that is forbidden epoll and a few kernel threads (filch_io_backend). Both behave alike, but with epoll sockets given
- * to accept, connect, splice and sendfile are left in non-blocking mode. */
+ * to accept, connect, splice and sendfile, and devices, are left in non-blocking mode. */
 #ifndef FILCH_IO_H
 #define FILCH_IO_H
 

@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -64,6 +65,16 @@ static bool is_stream_io(const struct io_uring_sqe *sqe)
     }
 }
 
+/* What is the same when it is opened once more. The master of a pseudo-terminal would be another one, and many a device keeps what it has for the one that opened it. */
+static bool opens_alike(int fd)
+{
+    struct stat stat;
+    int number;
+    if (fstat(fd, &stat) < 0)
+        return false;
+    return S_ISFIFO(stat.st_mode) || (isatty(fd) && ioctl(fd, TIOCGPTN, &number) < 0);
+}
+
 /* FIFOs and terminals know nothing of RWF_NOWAIT, and may wait though they were ready: for room for all that is written, or because somebody else has read. Opened once more,
  * in non-blocking mode, they do not, and the mode of the one that others use stays. @return as fl_request_try */
 static int try_opened_anew(const struct io_uring_sqe *sqe)
@@ -74,6 +85,8 @@ static int try_opened_anew(const struct io_uring_sqe *sqe)
         return -errno;
     if (flags & O_NONBLOCK)
         return fl_request_do(sqe);
+    if (!opens_alike(sqe->fd))
+        return -EOPNOTSUPP;
     snprintf(path, sizeof path, "/proc/self/fd/%d", sqe->fd);
     struct io_uring_sqe again = *sqe;
     again.fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -84,11 +97,14 @@ static int try_opened_anew(const struct io_uring_sqe *sqe)
     return r;
 }
 
-/* It is ready, but there is no way to try just that. */
+/* It is ready, but there is no way to try just that. Somebody else may be quicker, and then a helper would wait for ever: so the descriptor stays in non-blocking mode. */
 static int do_ready(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     int r = is_stream_io(sqe) ? try_opened_anew(sqe) : -EOPNOTSUPP;
-    return r == -EOPNOTSUPP ? fl_op_help(task, sqe, cancellable) : r;
+    if (r != -EOPNOTSUPP)
+        return r;
+    fl_request_never_wait(sqe->fd);
+    return fl_op_help(task, sqe, cancellable);
 }
 
 static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)

@@ -79,7 +79,7 @@ static int32_t move_many(const struct io_uring_sqe *sqe, bool out, int flags)
 
 /* ---- sockets ---- */
 
-static void never_wait(int fd)
+void fl_request_never_wait(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0 && !(flags & O_NONBLOCK))
@@ -283,16 +283,16 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe)
     case IORING_OP_RECVMSG:
         return socket_call(sqe, MSG_DONTWAIT);
     case IORING_OP_ACCEPT:
-        never_wait(sqe->fd);
+        fl_request_never_wait(sqe->fd);
         return accept_(sqe);
     case IORING_OP_CONNECT:
-        never_wait(sqe->fd);
+        fl_request_never_wait(sqe->fd);
         return connect_(sqe);
     case IORING_OP_SPLICE:
         if (is_socket(sqe->fd))
-            never_wait(sqe->fd);
+            fl_request_never_wait(sqe->fd);
         if (is_socket(sqe->splice_fd_in))
-            never_wait(sqe->splice_fd_in);
+            fl_request_never_wait(sqe->splice_fd_in);
         return splice_(sqe, SPLICE_F_NONBLOCK);
     case IORING_OP_POLL_ADD:
         return poll_(sqe, 0);

@@ -35,6 +35,9 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe);
  * submits as much to a ring, is held up with it. */
 bool fl_request_hogs(const struct io_uring_sqe *sqe);
 
+/** Sets a descriptor to non-blocking, for whoever has it. */
+void fl_request_never_wait(int fd);
+
 /** What a request waits for. @return events of poll(2) on *ret_fd; 0: nothing that can be polled, only done */
 short fl_request_awaits(const struct io_uring_sqe *sqe, int *ret_fd);
 

@@ -4,6 +4,7 @@
  * What is not tested here: plain reads and writes (test_io.c), files as a whole (test_whole.c). */
 #include "files.h"
 
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
@@ -510,4 +511,65 @@ static int cancel_parked(void *arg)
 Test(files, a_parked_call_returns_when_it_is_cancelled)
 {
     in_tasks(cancel_parked);
+}
+
+/* ---- what is no file ---- */
+
+static int read_some(void *arg)
+{
+    struct pipe_end *end = arg;
+    char bytes[4096];
+    end->result = (int)filch_read(end->fd, bytes, sizeof bytes);
+    return 0;
+}
+
+static int share_notices(void *arg)
+{
+    struct pipe_end ends[4];
+    (void)arg;
+    int fd = inotify_init1(IN_CLOEXEC), told = 0;
+    must(fd >= 0 && inotify_add_watch(fd, ".", IN_CREATE) >= 0);
+    FILCH_SCOPE(s);
+    for (size_t i = 0; i < LENGTH(ends); i++) {
+        ends[i] = (struct pipe_end){.fd = fd};
+        must(filch_spawn(&s, read_some, &ends[i]) == 0);
+    }
+    must(filch_sleep(FILCH_MSEC(5)) == 0); /* they are parked by now */
+    unmake("name", make("name", 0));
+    must(filch_sleep(FILCH_MSEC(5)) == 0);
+    filch_cancel(&s);
+    must(filch_join(&s) == 0);
+    for (size_t i = 0; i < LENGTH(ends); i++) {
+        must(ends[i].result > 0 || ends[i].result == -ECANCELED);
+        told += ends[i].result > 0;
+    }
+    must(told == 1 && filch_close(fd) == 0);
+    return 0;
+}
+
+Test(files, who_shares_a_device_and_gets_nothing_can_be_cancelled)
+{
+    in_tasks(share_notices);
+    hold(&(filch_config){.io = FILCH_IO_EPOLL}, share_notices);
+}
+
+static int use_terminal(void *arg)
+{
+    char bytes[16];
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    (void)arg;
+    must(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    must(slave >= 0 && filch_write(slave, "out", 3) == 3);
+    must(filch_read(master, bytes, sizeof bytes) == 3 && memcmp(bytes, "out", 3) == 0);
+    must(filch_write(master, "in\n", 3) == 3);
+    must(filch_read(slave, bytes, sizeof bytes) == 3 && memcmp(bytes, "in\n", 3) == 0);
+    must(filch_close(slave) == 0 && filch_close(master) == 0);
+    return 0;
+}
+
+Test(files, a_pseudo_terminal_has_two_ends)
+{
+    everywhere(use_terminal);
+    hold(&(filch_config){.io = FILCH_IO_EPOLL}, use_terminal);
 }
