@@ -60,7 +60,8 @@ static bool goes_with_others(const struct fl_task *task, const struct io_uring_s
  * difference. */
 static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    return sqe->opcode == IORING_OP_RECV && fl_op_polls(task) && task->drained == sqe->fd + 1;
+    return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE)) && fl_op_polls(task) &&
+           task->drained == sqe->fd + 1;
 }
 
 static int receive_or_send(struct fl_task *task, struct io_uring_sqe *sqe)

@@ -6,8 +6,9 @@
  *
  * Nothing that may wait for ever goes to a helper, because a few such would stop all others and could not be cancelled. What is left, the task looks at
  * again and again, with pauses that grow up to PAUSE_MAX: a FIFO that nobody has opened at the other end, children that have no descriptor, a word that another
- * process changes, a full line of connections at a Unix socket. */
+ * process changes, a full line of connections or messages at a Unix socket, an error in a socket's queue that nobody fetches. */
 #include "io/op.h"
+#include "machine/clock.h"
 
 #include <filch/io.h>
 #include <filch/task.h>
@@ -111,7 +112,8 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
 {
     int fd;
     short events = fl_request_awaits(sqe, &fd);
-    bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST;
+    int64_t pause = PAUSE_FIRST;
+    bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST, at_once = false;
     for (;; tried = false) {
         int code = cancellable ? fl_scope_cancelled(task) : 0;
         if (code)
@@ -124,7 +126,12 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
             return r;
         if (r == -EINTR)
             continue;
+        if (at_once && (r = pause_(&pause)) < 0) /* ready, but not for this */
+            return r;
+        int64_t began = fl_clock();
         r = fl_op_poll(task, fd, events, cancellable);
+        at_once = fl_clock() - began < PAUSE_FIRST;
+        pause = at_once ? pause : PAUSE_FIRST;
         if (r == -EPERM)
             return fl_op_help(task, sqe, cancellable); /* a file */
         if (r < 0)

@@ -5,6 +5,9 @@
  * bytes (test_messages.c), and that every call is reached by a cancel (test_cancel.c). */
 #include "pairs.h"
 
+#include <poll.h>
+#include <time.h>
+
 TestSuite(sockets, .timeout = 100);
 
 /* ---- connections ---- */
@@ -604,4 +607,53 @@ Test(sockets, a_deadline_tells_exactly_how_much_was_sent)
 {
     fill(much, sizeof much, 0);
     in_tasks(send_too_much, NULL);
+}
+
+/* ---- ready, but not for this ---- */
+
+static int send_to_a_full_line(void *arg)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX}; /* with no name: it is given one */
+    socklen_t len = sizeof addr;
+    (void)arg;
+    int from = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    must(from >= 0 && to >= 0 && bind(to, (struct sockaddr *)&addr, sizeof addr.sun_family) == 0);
+    must(getsockname(to, (struct sockaddr *)&addr, &len) == 0);
+    while (sendto(from, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&addr, len) == 1)
+        ;
+    clock_t before = clock();
+    {
+        FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(400)));
+        must(filch_sendto(from, "x", 1, 0, (struct sockaddr *)&addr, len) == -ETIMEDOUT);
+    }
+    must(clock() - before < CLOCKS_PER_SEC / 10);
+    must(filch_close(from) == 0 && filch_close(to) == 0);
+    return 0;
+}
+
+Test(sockets, who_waits_for_another_s_line_keeps_no_processor)
+{
+    must(filch_run(&(filch_config){.workers = 1}, send_to_a_full_line, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, send_to_a_full_line, NULL) == 0);
+}
+
+static int receive_out_of_band(void *arg)
+{
+    char bytes[8];
+    int ends[2];
+    (void)arg;
+    tcp_pair(ends);
+    must(filch_send(ends[0], "abc", 3, 0) == 3 && filch_recv(ends[1], bytes, sizeof bytes, 0) == 3);
+    must(filch_recv(ends[1], bytes, 1, MSG_OOB) == -EINVAL); /* there is none */
+    must(filch_send(ends[0], "def", 3, 0) == 3 && filch_recv(ends[1], bytes, sizeof bytes, 0) == 3);
+    must(filch_send(ends[0], "!", 1, MSG_OOB) == 1 && filch_poll(ends[1], POLLPRI) == POLLPRI);
+    must(filch_recv(ends[1], bytes, 1, MSG_OOB) == 1 && bytes[0] == '!');
+    close_pair(ends);
+    return 0;
+}
+
+Test(sockets, the_urgent_byte_is_received_though_all_else_was)
+{
+    everywhere(receive_out_of_band, NULL);
+    must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, receive_out_of_band, NULL) == 0);
 }
