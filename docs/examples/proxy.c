@@ -11,12 +11,12 @@
  * must not end a direction that is silent while the other is not, so both keep one time stamp. Without the limit TCP's keep-alive finds peers that are gone.
  *
  * Bytes go through a buffer, by calls that are tried before they wait. A direction that has filled it MUCH times gets a pipe of 1 MiB, if there is one to
- * be had, and splices. Figures (two EPYC cores, loopback, one worker, best of three; in the second column a round of 100 bytes there and back):
+ * be had, and splices. Figures (two EPYC cores, loopback, one worker, best of four; io_uring and epoll):
  *
- *                      MB/s in bulk, io_uring and epoll    us a round    processor time of a MiB
- *   buffer, 64 KiB                    1340  1400             114  101          600 us
- *   pipe, 64 KiB                       820  1200                              1200 us, 660 with epoll
- *   pipe, 1 MiB                       1660  2110             115  112          400 us, 290 with epoll */
+ *                      in bulk, MB/s    CPU, us a MiB    100 bytes there and back, us
+ *   buffer, 64 KiB        1810  1970         480  440                          95  82
+ *   pipe, 64 KiB          1600  1510         420  450
+ *   pipe, 1 MiB           2790  2640         220  230                         107  97 */
 #include "common.h"
 
 #include <errno.h>
