@@ -62,13 +62,15 @@ def command(*words, stdin=b'', status=0, seconds=SECONDS, **more):
 class Server:
     """A server of docs/examples, from its start until the end of the block, when SIGTERM must end it well."""
 
-    def __init__(self, *words, descriptors=None):
+    def __init__(self, *words, descriptors=None, env=None):
         self.words = [str(word) for word in words]
+        self.env = {**os.environ, **(env or {})}
         self.limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))) if descriptors else None
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, preexec_fn=self.limit)
+        self.process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env,
+                                        preexec_fn=self.limit)
         words = self.process.stdout.readline().split()
         if len(words) != 2 or words[0] != b'port':
             self.process.kill()
