@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <http_parser.h>
 #include <linux/openat2.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

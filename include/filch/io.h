@@ -16,14 +16,15 @@
 
 #include <filch/runtime.h>
 
-#include <netdb.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+
+struct addrinfo; /* <netdb.h> */
+struct statx;    /* <sys/stat.h> with _GNU_SOURCE */
 
 /* ---- descriptors ---- */
 
@@ -202,8 +203,10 @@ FILCH_API FILCH_PARKS int filch_getaddrinfo(const char *node, const char *servic
 
 /* ---- processes, memory, everything else ---- */
 
+#if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 200809L /* else the system's headers have no siginfo_t */
 /** waitid(2). @param options WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, WNOHANG @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_info, int options);
+#endif
 
 /** posix_spawnp(3), for a child that begins as from a shell: no signal blocked or ignored, and of the descriptors only these three (and what else lacks FD_CLOEXEC).
  * A worker blocks all signals, so a plain posix_spawn or fork from a task makes a child that cannot be interrupted.
@@ -213,10 +216,10 @@ FILCH_API FILCH_PARKS int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_in
  * @return 0; -ENOENT no such program; another -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_posix_spawnp(pid_t *ret_pid, const char *file, char *const argv[], char *const envp[], const int fds[3]);
 
-/** futex(2), FUTEX_WAIT: parks while `*word` holds `expected`, until FUTEX_WAKE. For words that other programs or plain threads know; tasks among themselves
+/** futex(2), FUTEX_WAIT: parks while `word`, 32 bits, holds `expected`, until FUTEX_WAKE. For words that other programs or plain threads know; tasks among themselves
  * use filch_event. @param shared in memory that other processes map
  * @return 0 woken, also for no reason; -EAGAIN it did not hold it. Context: task or any thread, parks. */
-FILCH_API FILCH_PARKS int filch_futex_wait(const _Atomic(uint32_t) *word, uint32_t expected, bool shared);
+FILCH_API FILCH_PARKS int filch_futex_wait(const volatile void *word, uint32_t expected, bool shared);
 
 /** Runs `fn(arg)`, which may block, on a kernel thread kept for such calls, and parks until it has returned. There are config.helpers of them at most;
  * further calls wait for their turn, and only while it waits is one cancelled. `fn` is no task: what parks there blocks that thread.

@@ -8,6 +8,7 @@
 #include <filch/io.h>
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -23,10 +23,11 @@ int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_info, int options)
     return r == -EAGAIN ? fl_op_run(task, &sqe, true) : r;
 }
 
-int filch_futex_wait(const _Atomic(uint32_t) *word, uint32_t expected, bool shared)
+int filch_futex_wait(const volatile void *word, uint32_t expected, bool shared)
 {
     struct io_uring_sqe sqe;
-    fl_request_prep(&sqe, FL_REQUEST_FUTEX_WAIT, FL_FUTEX_U32 | (shared ? 0 : FL_FUTEX_PRIVATE), (const void *)word, expected, 0);
+    fl_request_prep(&sqe, FL_REQUEST_FUTEX_WAIT, FL_FUTEX_U32 | (shared ? 0 : FL_FUTEX_PRIVATE), (const void *)(uintptr_t)word, expected,
+                    0);
     sqe.addr3 = UINT32_MAX; /* any waker's mask */
     return fl_op_run(fl_current(), &sqe, true);
 }
