@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -125,10 +126,18 @@ int filch_open(const char *path, int flags, mode_t mode)
     return filch_openat(AT_FDCWD, path, flags, mode);
 }
 
-static bool may_linger(int fd)
+static bool may_wait(int fd)
 {
     int mode = fcntl(fd, F_GETFL);
     return mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
+}
+
+/* The ring lets the worker's own thread wait for what a socket lingers over, or, told not to, nobody. So a helper does. */
+static bool lingers(int fd)
+{
+    struct linger linger;
+    socklen_t len = sizeof linger;
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff;
 }
 
 int filch_close(int fd)
@@ -136,7 +145,11 @@ int filch_close(int fd)
     struct fl_task *task = fl_current();
     struct io_uring_sqe sqe;
     io_uring_prep_close(&sqe, fd);
-    int r = task && (fl_op_polls(task) || may_linger(fd)) ? fl_op_run(task, &sqe, false) : FL_OP_NOT_TAKEN;
+    int r = FL_OP_NOT_TAKEN;
+    if (task && fl_op_polls(task))
+        r = fl_op_run(task, &sqe, false);
+    else if (task && may_wait(fd))
+        r = lingers(fd) ? fl_op_help(task, &sqe, false) : fl_op_run(task, &sqe, false);
     if (r == FL_OP_NOT_TAKEN)
         r = fl_op_run(NULL, &sqe, false);
     return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */

@@ -657,3 +657,39 @@ Test(sockets, the_urgent_byte_is_received_though_all_else_was)
     everywhere(receive_out_of_band, NULL);
     must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, receive_out_of_band, NULL) == 0);
 }
+
+/* ---- a close that waits ---- */
+
+static int beat(void *arg)
+{
+    atomic_int *beats = arg;
+    while (filch_sleep(FILCH_MSEC(2)) == 0)
+        atomic_fetch_add(beats, 1);
+    return 0;
+}
+
+static int close_lingering(void *arg)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 1};
+    atomic_int beats = 0;
+    int ends[2];
+    (void)arg;
+    tcp_pair(ends);
+    must(setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+    while (send(ends[0], much, sizeof much, MSG_DONTWAIT) > 0)
+        ;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, beat, &beats) == 0 && filch_sleep(FILCH_MSEC(5)) == 0);
+    int64_t before = filch_now();
+    must(filch_close(ends[0]) == 0 && filch_now() - before > FILCH_MSEC(500)); /* the peer does not read */
+    must(atomic_load(&beats) > 20);
+    must(filch_close(ends[1]) == 0);
+    filch_cancel(&s);
+    return filch_join(&s);
+}
+
+Test(sockets, only_the_task_waits_for_what_a_closed_one_lingers_over)
+{
+    must(filch_run(&(filch_config){.workers = 1}, close_lingering, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, close_lingering, NULL) == 0);
+}
