@@ -33,6 +33,7 @@
 
 #define COUNT_MAX 0x7ffff000u /* what the kernel moves in one call */
 #define POSITION (-1)         /* the offset that stands for the file's position */
+#define FIFOS 2               /* that the kernel opens at a time */
 #define SECTOR 512            /* direct I/O wants multiples of this at least */
 
 static ssize_t error_or(ssize_t r)
@@ -78,26 +79,36 @@ static bool is_direct(int fd)
 
 /* ---- open, close ---- */
 
-/* Whether `path` leads to a regular file or a directory without a look at the disk: opening that does not wait for anybody. */
-static bool plain_and_cached(int dir_fd, const char *path, int flags)
+/* What `path` leads to, without a look at the disk. @return its file type, S_IFMT; 0: that is not known */
+static mode_t kind_if_cached(int dir_fd, const char *path, int flags)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC | (unsigned)(flags & (O_NOFOLLOW | O_DIRECTORY)), .resolve = RESOLVE_CACHED};
     struct stat stat;
-    if (flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY)))
-        return false;
     int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
     if (fd < 0)
-        return false;
-    bool plain = fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode));
+        return 0;
+    mode_t kind = fstat(fd, &stat) == 0 ? stat.st_mode & S_IFMT : 0;
     close(fd);
-    return plain;
+    return kind;
 }
 
 /* @return a descriptor, or -1: ask the ring. */
 static int open_now(int dir_fd, const char *path, int flags)
 {
     struct open_how how = {.flags = (unsigned)flags | O_LARGEFILE, .resolve = RESOLVE_CACHED};
-    return plain_and_cached(dir_fd, path, flags) ? (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how) : -1;
+    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+}
+
+/* The kernel opens on threads of its own, of which there are few, four a CPU, and a FIFO may keep one for ever: so only some FIFOs are opened by it at a time. Which
+ * they are is not known of a path that is not in the cache. */
+static int open_by_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool fifo)
+{
+    _Atomic(uint32_t) *fifos = &task->runtime->fifos;
+    bool many = fifo && add_relaxed(fifos, 1) >= FIFOS; /* counter */
+    int r = many ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
+    if (fifo)
+        sub_relaxed(fifos, 1); /* counter */
+    return r;
 }
 
 static int open_(struct fl_task *task, int dir_fd, const char *path, int flags, mode_t mode)
@@ -105,12 +116,15 @@ static int open_(struct fl_task *task, int dir_fd, const char *path, int flags, 
     int r = task ? fl_scope_cancelled(task) : 0;
     if (r)
         return r;
-    if (task && (r = open_now(dir_fd, path, flags)) >= 0)
+    bool makes = flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY));
+    bool meets = !(flags & (O_NONBLOCK | O_EXCL | O_PATH)) && (flags & O_ACCMODE) != O_RDWR; /* a FIFO's other end */
+    mode_t kind = task && (!makes || meets) ? kind_if_cached(dir_fd, path, flags) : 0;
+    if (!makes && (kind == S_IFREG || kind == S_IFDIR) && (r = open_now(dir_fd, path, flags)) >= 0)
         return r;
     struct io_uring_sqe sqe;
     io_uring_prep_openat(&sqe, dir_fd, path, flags, mode);
     sqe.flags |= IOSQE_ASYNC; /* else the kernel would first try it with O_NONBLOCK, which a FIFO takes for an answer */
-    return fl_op_run(task, &sqe, true);
+    return task ? open_by_ring(task, &sqe, meets && kind == S_IFIFO) : fl_op_run(task, &sqe, true);
 }
 
 int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)

@@ -136,6 +136,7 @@ struct filch_runtime {
     _Atomic(uint64_t) asked;        /**< how much had happened when it was last asked whether it is stuck */
     filch_deadlock_fn *on_deadlock; /**< NULL: the host doesn't want to know */
     _Atomic(uint32_t) visitors;     /**< plain threads and other runtimes' workers that are about to wake a worker */
+    _Atomic(uint32_t) fifos;        /**< counter: being opened (io/file.c) */
     _Atomic(uint32_t) wake_next;    /**< where the search for a sleeper starts */
     struct fl_task root_task;       /**< owner of the root scope: stands for the thread that stops the runtime */
     struct filch_scope root;        /**< the scope of everything submitted */

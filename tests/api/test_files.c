@@ -573,3 +573,38 @@ Test(files, a_pseudo_terminal_has_two_ends)
     everywhere(use_terminal);
     hold(&(filch_config){.io = FILCH_IO_EPOLL}, use_terminal);
 }
+
+enum { FIFOS = 40 };
+
+static int open_its_fifo(void *arg)
+{
+    return filch_open(arg, O_RDONLY | O_CLOEXEC, 0) == -ECANCELED ? 0 : -EPROTO;
+}
+
+static int wait_for_many_fifos(void *arg)
+{
+    char names[FIFOS][8];
+    struct statx statx;
+    (void)arg;
+    {
+        FILCH_SCOPE(s);
+        for (int i = 0; i < FIFOS; i++) {
+            snprintf(names[i], sizeof names[i], "%d", i);
+            must(mkfifo(names[i], 0600) == 0 && filch_spawn(&s, open_its_fifo, names[i]) == 0);
+        }
+        must(filch_sleep(FILCH_MSEC(10)) == 0); /* they wait by now */
+        FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_SEC(5)));
+        must(filch_statx(AT_FDCWD, names[0], 0, STATX_SIZE, &statx) == 0);
+        filch_cancel(&s);
+        must(filch_join(&soon) == 0 && filch_join(&s) == 0);
+    }
+    for (int i = 0; i < FIFOS; i++)
+        must(filch_unlink(names[i]) == 0);
+    return 0;
+}
+
+Test(files, many_that_wait_for_the_other_end_of_a_fifo_stop_nobody)
+{
+    hold(&(filch_config){.workers = 1}, wait_for_many_fifos);
+    hold(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, wait_for_many_fifos);
+}
