@@ -8,8 +8,10 @@
 #include <filch/io.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <unistd.h>
 
 int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_info, int options)
 {
@@ -41,22 +43,28 @@ struct start {
     const int *fds;
 };
 
-/* By way of numbers above all of them, because one may stand in the place of another. */
+/* Free ones of this process, by way of which they go, because one may stand in the place of another, and no other number is to be lost. */
+static int reserve(const int fds[3], int ret_free[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0 && (ret_free[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3)) < 0)
+            return errno;
+    return 0;
+}
+
+static void give_back(const int reserved[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (reserved[i] >= 0)
+            close(reserved[i]);
+}
+
 static int place(posix_spawn_file_actions_t *actions, const int fds[3])
 {
-    int top = 2, r = 0;
-    for (int i = 0; i < 3; i++)
-        top = fds[i] > top ? fds[i] : top;
+    int r = 0;
     for (int i = 0; i < 3 && r == 0; i++)
         if (fds[i] >= 0)
-            r = posix_spawn_file_actions_adddup2(actions, fds[i], top + 1 + i);
-    for (int i = 0; i < 3 && r == 0; i++) {
-        if (fds[i] < 0)
-            continue;
-        r = posix_spawn_file_actions_adddup2(actions, top + 1 + i, i);
-        if (r == 0)
-            r = posix_spawn_file_actions_addclose(actions, top + 1 + i);
-    }
+            r = posix_spawn_file_actions_adddup2(actions, fds[i], i);
     return r;
 }
 
@@ -74,6 +82,7 @@ static int from_a_shell(posix_spawnattr_t *attr)
 static int start(void *arg)
 {
     struct start *it = arg;
+    int reserved[3] = {-1, -1, -1};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     int r = posix_spawn_file_actions_init(&actions);
@@ -83,9 +92,12 @@ static int start(void *arg)
     if (r == 0) {
         r = from_a_shell(&attr);
         if (r == 0 && it->fds)
-            r = place(&actions, it->fds);
+            r = reserve(it->fds, reserved);
+        if (r == 0)
+            r = place(&actions, reserved);
         if (r == 0)
             r = posix_spawnp(&it->pid, it->file, &actions, &attr, it->argv, it->envp);
+        give_back(reserved);
         posix_spawnattr_destroy(&attr);
     }
     posix_spawn_file_actions_destroy(&actions);

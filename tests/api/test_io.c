@@ -328,3 +328,30 @@ Test(io, a_length_above_32_bits_is_as_good_as_any)
     }
     munmap(buf, (size_t)5 << 30);
 }
+
+/* ---- what a program is given ---- */
+
+static int give_descriptors(void *arg)
+{
+    siginfo_t info;
+    pid_t pid;
+    char script[] = "for i in 21 22 23; do test -e /proc/self/fd/$i || exit 1; done", name[] = "sh", option[] = "-c";
+    char *const argv[] = {name, option, script, NULL};
+    (void)arg;
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    must(fd >= 0 && dup3(fd, 20, O_CLOEXEC) == 20);
+    for (int i = 21; i <= 23; i++)
+        must(dup2(fd, i) == i); /* these are left to it */
+    must(filch_posix_spawnp(&pid, "sh", argv, NULL, (int[]){20, 20, 20}) == 0);
+    must(filch_waitid(P_PID, (id_t)pid, &info, WEXITED) == 0 && info.si_status == 0);
+    must(filch_posix_spawnp(&pid, "sh", argv, NULL, (int[]){-1, 30, -1}) == -EBADF);
+    for (int i = 20; i <= 23; i++)
+        must(close(i) == 0);
+    must(close(fd) == 0);
+    return 0;
+}
+
+Test(io, a_program_loses_no_descriptor_to_its_first_three)
+{
+    must(filch_run(NULL, give_descriptors, NULL) == 0);
+}
