@@ -77,8 +77,9 @@ static void resolve(struct fl_job *job)
 {
     struct lookup *lookup = fl_container_of(job, struct lookup, job);
     filch_runtime *runtime = lookup->runtime;
-    lookup->result =
-        look_up(lookup->has_node ? lookup->text : NULL, lookup->service, lookup->hinted ? &lookup->hints : NULL, &lookup->list);
+    if (load_acquire(&lookup->state) == LOOKING) /* [state] as below; not of one that was abandoned in line: thousands may have been */
+        lookup->result =
+            look_up(lookup->has_node ? lookup->text : NULL, lookup->service, lookup->hinted ? &lookup->hints : NULL, &lookup->list);
     uint32_t expected = LOOKING;
     if (cas_acq_rel(&lookup->state, &expected, FOUND)) /* [state] pairs with the caller's: whoever comes second frees it */
         filch_event_set(&lookup->ended);
