@@ -205,7 +205,10 @@ static ssize_t read_now(struct fl_task *task, int fd, const struct iovec *parts,
     ssize_t r = preadv2(fd, parts, count, offset, RWF_NOWAIT);
     if (r < 0 && (errno == EOPNOTSUPP || errno == EINTR || errno == ENOSYS || errno == EINVAL))
         return -EAGAIN;
-    return error_or(r);
+    r = error_or(r);
+    if (r >= 0)
+        fl_op_served(task);
+    return r;
 }
 
 static bool sectors(size_t count, off_t offset)

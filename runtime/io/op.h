@@ -6,6 +6,8 @@
 #include "machine/request.h"
 #include "sync/wait.h"
 
+#include <filch/task.h>
+
 #define FL_OP_NOT_TAKEN (INT32_MIN + 1)
 
 /** Runs one prepared request and parks the calling task until its last completion.
@@ -23,6 +25,14 @@ int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable);
 
 /** Has a helper carry the request out. It can be cancelled while no helper has begun it. @return as fl_op_run; -EAGAIN no helper */
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
+
+/** A call of `task`, or of a plain thread, was served at once. Now and then others have their turn, so that a flood of what is ready keeps nobody waiting. Parks. */
+FL_INLINE void fl_op_served(const struct fl_task *task)
+{
+    struct fl_worker *w = fl_self();
+    if (likely(task != NULL) && likely(w->hot.kind_ == FL_KIND_WORKER) && fl_worker_due(w))
+        filch_yield();
+}
 
 /** Whether the task's runtime has no io_uring. */
 FL_INLINE bool fl_op_polls(const struct fl_task *task)

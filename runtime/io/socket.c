@@ -45,7 +45,10 @@ static int run(const struct io_uring_sqe *sqe)
 {
     struct fl_task *task = fl_current();
     int r = try_(task, sqe);
-    return r == -EAGAIN ? fl_op_run(task, sqe, true) : r;
+    if (r == -EAGAIN)
+        return fl_op_run(task, sqe, true);
+    fl_op_served(task);
+    return r;
 }
 
 /* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call. And while the task waits,

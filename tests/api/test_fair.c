@@ -6,6 +6,8 @@
  * when. What is not tested here: how long a turn takes (filch-bench yield, timers, pingpong). */
 #include "api.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -319,6 +321,56 @@ Test(fair, a_flood_of_spawns_does_not_starve_a_sleeper_a_reader_or_a_yielder)
 {
     FOR_EACH_CONFIG(config, every_loop)
     must(filch_run(config, flood_and_others, NULL) == 0);
+}
+
+/* ---- calls that need not wait ---- */
+
+static int peek_until_over(void *arg)
+{
+    char byte;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        must(filch_recv(*(int *)arg, &byte, 1, MSG_PEEK) == 1);
+    }
+    return 0;
+}
+
+static int read_until_over(void *arg)
+{
+    char byte;
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        must(filch_pread(*(int *)arg, &byte, 1, 0) == 1);
+    }
+    return 0;
+}
+
+static int ready_and_others(void *arg)
+{
+    int ends[2], pipes[2], file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    must(file >= 0 && pipe(pipes) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && write(ends[1], "x", 1) == 1);
+    set_goal(3);
+    {
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, nap_once, arg) == 0);
+        must(filch_spawn(&s, read_byte, &pipes[0]) == 0);
+        filch_yield();
+        must(filch_spawn(&s, reach, arg) == 0);
+        must(filch_spawn(&s, peek_until_over, &ends[0]) == 0);
+        must(filch_spawn(&s, read_until_over, &file) == 0);
+        pthread_t thread = thread_start(write_later, &pipes[1]);
+        must(filch_join(&s) == 0);
+        thread_join(thread);
+    }
+    for (int i = 0; i < 2; i++)
+        must(close(ends[i]) == 0 && close(pipes[i]) == 0);
+    return close(file);
+}
+
+Test(fair, a_flood_of_what_is_ready_does_not_starve_a_sleeper_a_reader_or_an_unstarted_task)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, ready_and_others, NULL) == 0);
 }
 
 static int recurse(void *arg)
