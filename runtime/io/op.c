@@ -27,6 +27,7 @@
 #include "io/op.h"
 
 #include <errno.h>
+#include <sched.h>
 
 /* What a system call that the kernel's helper thread was interrupted in says to itself (linux/errno.h); it may leak into a completion. */
 #define RESTART_FIRST 512
@@ -52,13 +53,22 @@ static uint64_t name_of(const struct op *op, unsigned place)
     return (uint64_t)place << ADDRESS_BITS | (uint64_t)(uintptr_t)op;
 }
 
-static void cancel_in_ring(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
+static int try_to_cancel(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
 {
     fl_lock_take(&ring->lock);
     int r = load_relaxed(&task->waits) == waits ? fl_ring_cancel_locked(ring, &op->ring_op) : 0; /* [waits] invariant 3 */
     fl_lock_give(&ring->lock);
     if (r > 0)
         fl_ring_cancelled(ring, &op->ring_op);
+    return r;
+}
+
+static void cancel_in_ring(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
+{
+    while (try_to_cancel(ring, task, waits, op) < 0) {
+        fl_ring_reap(ring, false); /* old kernels take nothing while completions have no room */
+        sched_yield();
+    }
 }
 
 static void job_ended(struct op *op)

@@ -94,7 +94,8 @@ FL_INLINE int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_s
 
 /** Asks for the end of `op`; the lock is held. With io_uring it may have ended, and its own completion tells what came of it; with epoll it must not have been
  * given back to its owner.
- * @return 0; 1: it has ended by this, and the caller calls fl_ring_cancelled when it has given the lock back; else as above: ask again. */
+ * @return 0: the kernel is asked, or will be; 1: it has ended by this, and the caller calls fl_ring_cancelled when it has given the lock back; else as above:
+ * ask again. */
 FL_INLINE int fl_ring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
 {
     return unlikely(fl_ring_polls(ring)) ? (int)fl_epoll_cancel_locked(ring, op) : fl_uring_cancel_locked(ring, op);

@@ -30,6 +30,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <time.h>
 
 #define ENTRIES 256      /* of the submission queue: one flush takes so many */
@@ -69,14 +70,15 @@ void fl_uring_fini(struct fl_ring *ring)
     io_uring_queue_exit(&ring->uring);
 }
 
-/* Tells the kernel of all that is queued; the lock is held. */
+/* Tells the kernel of all that is queued; the lock is held. @return 0: it knows of everything */
 static int submit_locked(struct fl_ring *ring)
 {
     int r = 1;
-    while (r > 0 && io_uring_sq_ready(&ring->uring) != 0) /* it stops behind an entry that the kernel rejects */
+    unsigned left;
+    while ((left = io_uring_sq_ready(&ring->uring)) != 0 && (r > 0 || r == -EINTR)) /* it stops behind an entry that the kernel rejects */
         r = io_uring_submit(&ring->uring);
-    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: others only look whether a flush is due */
-    return r < 0 && r != -EINTR ? r : 0;
+    store_relaxed(&ring->queued, left); /* hint: others only look whether a flush is due */
+    return left == 0 ? 0 : r < 0 ? r : -EAGAIN;
 }
 
 static struct io_uring_sqe *entry_locked(struct fl_ring *ring, int *ret_error)
@@ -114,7 +116,9 @@ int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
     if (slot) {
         io_uring_prep_cancel(slot, op, 0);
         io_uring_sqe_set_data(slot, NULL);
-        return submit_locked(ring);
+        if (submit_locked(ring) < 0)
+            fl_ring_wake(ring); /* its owner tries again, if it is asleep */
+        return 0;
     }
     /* The kernel takes no more entries now; from Linux 6.0 on there is a way without one. */
     struct io_uring_sync_cancel_reg reg = {.addr = (uint64_t)(uintptr_t)op, .fd = -1}; /* timeout 0: asks, doesn't wait */
@@ -157,10 +161,12 @@ static bool arm_locked(struct fl_ring *ring)
 /* The wake poll has ended under another thread's hands, and the owner may be asleep: it must stand before the eventfd is written. */
 static void rearm(struct fl_ring *ring)
 {
-    fl_lock_take(&ring->lock);
-    if (arm_locked(ring))
-        submit_locked(ring);
-    fl_lock_give(&ring->lock);
+    bool stands;
+    do {
+        fl_lock_take(&ring->lock);
+        stands = arm_locked(ring) && submit_locked(ring) == 0;
+        fl_lock_give(&ring->lock);
+    } while (!stands && sched_yield() == 0); /* the kernel takes nothing now */
 }
 
 unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
