@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's refusals, to order: the few calls by which the library asks for rings, descriptors and threads go through here, and fail as `shim` says. */
+#ifndef SHIM_H
+#define SHIM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* A call that fails: from the `after`-th on, every `every`-th time. Zero: it works. */
+struct fault {
+    _Atomic(int) error; /* positive */
+    _Atomic(unsigned) every, after, calls;
+};
+
+extern struct shim {
+    struct fault submit, cancel, sleep, init, probe, eventfd, epoll_create, epoll_ctl, thread;
+    _Atomic(unsigned) some;        /* entries that one submission takes at most; 0: all */
+    _Atomic(int) missing;          /* an operation that the kernel says it does not know; 0: none */
+    _Atomic(unsigned long) faults; /* how often a call failed */
+} shim;
+
+#endif
