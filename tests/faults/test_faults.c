@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
