@@ -108,6 +108,13 @@ static int do_ready(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     return fl_op_help(task, sqe, cancellable);
 }
 
+/* Files are ready always, as poll(2) has it, and wait all the same; only epoll refuses to poll them. */
+static bool is_file(int fd)
+{
+    struct stat stat;
+    return fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISBLK(stat.st_mode));
+}
+
 static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     int fd;
@@ -132,7 +139,7 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
         r = fl_op_poll(task, fd, events, cancellable);
         at_once = fl_clock() - began < PAUSE_FIRST;
         pause = at_once ? pause : PAUSE_FIRST;
-        if (r == -EPERM)
+        if (r == -EPERM || (r >= 0 && !fl_op_polls(task) && is_file(fd)))
             return fl_op_help(task, sqe, cancellable); /* a file */
         if (r < 0)
             return r;
