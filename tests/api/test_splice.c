@@ -335,9 +335,10 @@ static int poll_what_comes(void *arg)
         FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
         must(filch_poll(event, POLLIN) == -ETIMEDOUT && filch_poll(event, POLLOUT) == -ETIMEDOUT);
     }
+    int fds[] = {ends[0], event, timer}; /* lent to the tasks */
     FILCH_SCOPE(s);
-    for (int *fd = (int[]){ends[0], event, timer, -1}; *fd >= 0; fd++)
-        must(filch_spawn(&s, expect_input, fd) == 0);
+    for (size_t i = 0; i < LENGTH(fds); i++)
+        must(filch_spawn(&s, expect_input, &fds[i]) == 0);
     must(filch_sleep(FILCH_MSEC(2)) == 0); /* they are parked by now */
     must(filch_send(ends[1], "x", 1, 0) == 1 && eventfd_write(event, 1) == 0);
     must(timerfd_settime(timer, 0, &(struct itimerspec){.it_value.tv_nsec = 1000000}, NULL) == 0);
