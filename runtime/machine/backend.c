@@ -10,6 +10,7 @@
 
 #include "base/barrier.h"
 #include "machine/request.h"
+#include "machine/ring.h"
 #include "machine/sanitizer.h"
 
 #include <errno.h>
@@ -37,6 +38,12 @@ static int send_a_nop(struct io_uring *ring, const char **ret_call)
     return r < 0 ? r : io_uring_peek_cqe(ring, &cqe);
 }
 
+static void leave(struct io_uring *ring)
+{
+    fl_sanitizer_release(&fl_uring_maps);
+    io_uring_queue_exit(ring);
+}
+
 /* Whether rings can be made in the mode that needs somebody to interrupt who spins (machine/uring.c). */
 static bool can_coop(void)
 {
@@ -44,7 +51,7 @@ static bool can_coop(void)
     bool can = load_relaxed(&fl_barrier_asymmetric) && /* init: chosen before */
                io_uring_queue_init(8, &ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG) == 0;
     if (can)
-        io_uring_queue_exit(&ring);
+        leave(&ring);
     return can;
 }
 
@@ -78,13 +85,14 @@ static int try_uring(struct fl_backend *backend, const char **ret_call)
     int r = io_uring_queue_init_params(8, &ring, &params);
     if (r < 0)
         return r;
+    fl_sanitizer_acquire(&fl_uring_maps);
     if ((params.features & FEATURES) == FEATURES) {
         r = ask(backend, &ring, ret_call);
     } else {
         *ret_call = "a feature of Linux 5.11";
         r = -EOPNOTSUPP;
     }
-    io_uring_queue_exit(&ring);
+    leave(&ring);
     return r;
 }
 

@@ -55,6 +55,9 @@ struct fl_ring {
     };
 };
 
+/** Stands for what liburing maps: whoever maps the same addresses next comes after whoever had them (fl_sanitizer_acquire and release). */
+extern __attribute__((visibility("hidden"))) char fl_uring_maps;
+
 int fl_uring_init(struct fl_ring *ring);
 void fl_uring_fini(struct fl_ring *ring);
 int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);

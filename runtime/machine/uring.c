@@ -40,8 +40,8 @@
 #define COOP (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 #define BATCH 64 /* completions copied out a time under the lock */
 
-static char
-    rings; /* stands for the addresses that liburing maps by system calls of its own: whoever maps the same ones next comes after whoever had them */
+char
+    fl_uring_maps; /* stands for the addresses that liburing maps by system calls of its own: whoever maps the same ones next comes after whoever had them */
 
 /* Its coming is all there is to know. */
 static void woken(struct fl_ring_op *op, int32_t res, uint32_t flags)
@@ -59,14 +59,14 @@ int fl_uring_init(struct fl_ring *ring)
     }
     if (r < 0)
         return r;
-    fl_sanitizer_acquire(&rings);
+    fl_sanitizer_acquire(&fl_uring_maps);
     io_uring_ring_dontfork(&ring->uring);
     return 0;
 }
 
 void fl_uring_fini(struct fl_ring *ring)
 {
-    fl_sanitizer_release(&rings);
+    fl_sanitizer_release(&fl_uring_maps);
     io_uring_queue_exit(&ring->uring);
 }
 
