@@ -221,13 +221,13 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
         return fl_standin_run(task, sqe, cancellable);
     for (;; *ret_again = true) {
         int r = run_in_ring(task, sqe, cancellable), code;
-        if (!cancellable)
+        if (!cancellable && r != -ECANCELED) /* which is what the kernel says when the thread that submitted it exits */
             return r;
-        if (r == -EAGAIN && (r = wait_for_ready(task, sqe)) == 0)
+        if (cancellable && r == -EAGAIN && (r = wait_for_ready(task, sqe)) == 0)
             continue;
         if (!is_interrupted(r))
             return r;
-        if ((code = fl_scope_cancelled(task)))
+        if (cancellable && (code = fl_scope_cancelled(task)))
             return code;
     }
 }
