@@ -6,7 +6,8 @@
  *   2. stacks, descriptors, back-end               2. the root scope is empty, or was cancelled and is empty
  *   3. workers with their rings, no thread yet     3. ending: every worker leaves its loop when it finds nothing, and is joined
  *   4. root scope                                  4. helpers, workers with their rings (nothing is in flight: no task is left)
- *   5. threads, all signals blocked                5. descriptors, stacks, topology
+ *   5. threads, the monitor last; all signals      5. descriptors, stacks, topology
+ *      blocked
  *
  * Invariant: nothing exists before filch_start and nothing after filch_stop: no constructor, no atexit, no signal handler, no global but the
  * registration for membarrier, which the kernel keeps for the process.
@@ -17,6 +18,7 @@
 #include "machine/clock.h"
 #include "machine/futex.h"
 #include "sched/join.h"
+#include "sched/relief.h"
 
 #include <filch.h>
 
@@ -31,6 +33,7 @@
 #define THREAD_STACK (256 * 1024) /* a carrier's own stack: it only starts and ends there */
 #define HELPERS 64                /* threads at most for calls that wait, if the host does not say */
 #define HELPERS_MAX 1024
+#define RELIEFS 64       /* threads at most that stand in for stalled ones, if the host does not say */
 #define GRACE 1000000000 /* ns a cancelled runtime is waited for */
 
 const char *filch_version(void)
@@ -191,6 +194,8 @@ static int check(const filch_config *config)
         return -EINVAL;
     if (config->io > FILCH_IO_EPOLL || config->helpers > HELPERS_MAX)
         return -EINVAL;
+    if (config->relief > FL_RELIEFS_MAX && config->relief != FILCH_RELIEF_NONE)
+        return -EINVAL;
     if (config->model == FILCH_MODEL_N1 && config->workers > 1)
         return -EINVAL;
     size_t size = config->stack_size;
@@ -202,7 +207,7 @@ static int check(const filch_config *config)
 static void release(struct filch_runtime *runtime)
 {
     fl_helpers_fini(&runtime->helpers); /* the last one may still be in filch_let_go */
-    for (unsigned i = 0; runtime->workers && i < runtime->count; i++)
+    for (unsigned i = 0; runtime->workers && i < runtime->count + runtime->relief_max; i++)
         fl_worker_free(runtime->workers[i]);
     free(runtime->workers);
     fl_forks_fini(runtime);
@@ -212,6 +217,18 @@ static void release(struct filch_runtime *runtime)
     if (runtime->alive)
         munmap(runtime->alive, 4096);
     free(runtime);
+}
+
+/* The monitor first: it makes reliefs. */
+static void end_threads(struct filch_runtime *runtime, unsigned started)
+{
+    store_release(&runtime->state, FL_ENDING); /* [end] pairs with the search of a worker */
+    fl_monitor_stop(runtime);
+    for (unsigned i = 0; i < started; i++)
+        fl_ring_wake(&runtime->workers[i]->ring);
+    fl_relief_stop(runtime);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(runtime->workers[i]->thread, NULL);
 }
 
 static int start_threads(struct filch_runtime *runtime)
@@ -232,17 +249,14 @@ static int start_threads(struct filch_runtime *runtime)
         started += r == 0;
     }
     pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     for (unsigned i = 0; i < started; i++)                   /* so that filch_worker_where knows */
         while (load_acquire(&runtime->workers[i]->tid) == 0) /* [tid] pairs with fl_worker_main */
             fl_futex_wait((_Atomic(uint32_t) *)&runtime->workers[i]->tid, 0, INT64_MAX);
-    if (r != 0) {
-        store_release(&runtime->state, FL_ENDING); /* [end] pairs with the search of a worker */
-        for (unsigned i = 0; i < started; i++)
-            fl_ring_wake(&runtime->workers[i]->ring);
-        for (unsigned i = 0; i < started; i++)
-            pthread_join(runtime->workers[i]->thread, NULL);
-    }
+    if (r == 0 && runtime->model != FILCH_MODEL_11)
+        r = -fl_monitor_start(runtime);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r != 0)
+        end_threads(runtime, started);
     return -r;
 }
 
@@ -279,7 +293,11 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
         r = fl_helpers_init(&runtime->helpers, config->helpers ? config->helpers : HELPERS);
     if (r < 0)
         return r;
-    runtime->workers = calloc(runtime->count, sizeof *runtime->workers);
+    if (config->model == FILCH_MODEL_MN && config->relief != FILCH_RELIEF_NONE)
+        runtime->relief_max = config->relief ? config->relief : RELIEFS;
+    store_relaxed(&runtime->total, runtime->count);  /* init: no thread yet */
+    store_relaxed(&runtime->active, runtime->count); /* init: no thread yet */
+    runtime->workers = calloc(runtime->count + runtime->relief_max, sizeof *runtime->workers);
     if (!runtime->workers)
         return -ENOMEM;
     for (unsigned i = 0; i < runtime->count; i++) {
@@ -475,11 +493,7 @@ int filch_stop(filch_runtime *runtime, int64_t deadline)
     uint32_t threads;
     while ((threads = load_acquire(&runtime->threads)) != 0) /* [threads] pairs with thread_main */
         fl_futex_wait(&runtime->threads, threads, INT64_MAX);
-    store_release(&runtime->state, FL_ENDING); /* [end] pairs with the search of a worker */
-    for (unsigned i = 0; i < runtime->count; i++)
-        fl_ring_wake(&runtime->workers[i]->ring);
-    for (unsigned i = 0; i < runtime->count; i++)
-        pthread_join(runtime->workers[i]->thread, NULL);
+    end_threads(runtime, runtime->count);
     for (unsigned turn = 0; load_acquire(&runtime->visitors) != 0; turn++) /* [visit] pairs with fl_make_ready */
         fl_lock_pause(turn);
     release(runtime);

@@ -34,6 +34,8 @@ typedef enum filch_io {
  * @param report text, some lines, that says who waits for what and who holds it; gone when this returns */
 typedef void filch_deadlock_fn(filch_runtime *runtime, const char *report);
 
+#define FILCH_RELIEF_NONE ((unsigned)-1)
+
 /** How a runtime is made. Zero means "choose for me" in every field. */
 typedef struct filch_config {
     unsigned workers;  /**< how many; 0: one per allowed core, at most the CPU quota; 1 to 1024 */
@@ -48,6 +50,9 @@ typedef struct filch_config {
     filch_io io; /**< what carries out blocking calls */
     unsigned
         helpers; /**< kernel threads at most for calls that the kernel has no other way to wait for; started when needed; 0: 64; up to 1024 */
+    unsigned
+        relief; /**< kernel threads at most, beside the workers, that go on in place of stalled ones; started when needed; 0: 64; up to 1024;
+                      * FILCH_RELIEF_NONE: none. Only FILCH_MODEL_MN has any */
 } filch_config;
 
 /** Runs `fn(arg)` as the first task of a new runtime, waits until it and all it spawned have ended, and stops the runtime.

@@ -66,7 +66,7 @@ int filch_dump(const filch_runtime *runtime, int fd)
     struct out out = {.fd = fd};
     struct fl_inject *inject = &((filch_runtime *)(uintptr_t)runtime)->inject;
     line(&out, "runtime %s: %u workers, %u injected\n", runtime->name, runtime->count, load_relaxed(&inject->count)); /* hint: shown */
-    for (unsigned i = 0; i < runtime->count; i++)
+    for (unsigned i = 0; i < fl_total(runtime); i++)
         worker(&out, runtime->workers[i]);
     fl_stacks_each(runtime->stacks, see, &out);
     line(&out, "  %u parked\n", out.parked);

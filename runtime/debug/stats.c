@@ -9,7 +9,7 @@
 void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
 {
     *ret_stats = (filch_stats){0};
-    for (unsigned i = 0; i < runtime->count; i++) {
+    for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
         SUM(dispatched);
         SUM(parks);

@@ -58,7 +58,7 @@ static _Atomic(uint32_t) *slot_of(struct fl_worker *w, int fd)
 
 static void forget(filch_runtime *runtime, int fd)
 {
-    for (unsigned i = 0; runtime && i < runtime->count; i++)
+    for (unsigned i = 0; runtime && i < fl_total(runtime); i++)
         store_relaxed(slot_of(runtime->workers[i], fd), 0); /* hint: who still finds the old one waits with its worker, once */
 }
 

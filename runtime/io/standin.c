@@ -259,7 +259,7 @@ static int open_(struct fl_task *task, const struct io_uring_sqe *sqe)
 static int close_(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
     struct filch_runtime *runtime = task->runtime;
-    for (unsigned i = 0; fl_op_polls(task) && i < runtime->count; i++)
+    for (unsigned i = 0; fl_op_polls(task) && i < fl_total(runtime); i++)
         fl_epoll_closing(&runtime->workers[i]->ring, sqe->fd);
     return try_(task, sqe, false);
 }

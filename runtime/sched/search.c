@@ -11,7 +11,7 @@
  *      sets the nap back to NAP_MIN.
  *   3. The last one to go to sleep asks whether anything is left that could wake a task, if the host wants to know. */
 #include "machine/clock.h"
-#include "sched/worker.h"
+#include "sched/relief.h"
 
 #include <stdlib.h>
 
@@ -35,17 +35,16 @@ static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
     struct fl_task *task = fl_ready_pop(&w->ready);
     struct fl_item item;
     if (!task)
-        task = fl_inject_pop(&w->runtime->inject);
+        task = fl_worker_injected(w);
     if (!task && (fl_deque_next(&w->hot.deque_, &item) || fl_deque_oldest(&w->hot.deque_, &item)) && !(task = fl_item_task(w, &item)))
         fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
     return task;
 }
 
-/* The earliest timer among all workers, a little later for those that are awake to look after theirs. */
-static int64_t earliest_timer(struct fl_worker *w)
+int64_t fl_worker_earliest_timer(struct fl_worker *w)
 {
     int64_t earliest = INT64_MAX;
-    for (unsigned i = 0; i < w->runtime->count; i++) {
+    for (unsigned i = 0; i < fl_total(w->runtime); i++) {
         struct fl_worker *other = w->runtime->workers[i];
         int64_t next = load_relaxed(&other->wheel.next); /* hint: a timer that is added later wakes or is looked after by its worker */
         if (other != w && next != INT64_MAX)
@@ -64,7 +63,7 @@ static int64_t until(int64_t now, int64_t when)
 static bool others_were_active(struct fl_worker *w)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < w->runtime->count; i++)
+    for (unsigned i = 0; i < fl_total(w->runtime); i++)
         sum += load_relaxed(&w->runtime->workers[i]->counters.dispatched); /* hint: only decides whether to linger */
     bool active = sum != w->seen_dispatched;
     w->seen_dispatched = sum;
@@ -80,7 +79,7 @@ static int64_t together(struct fl_worker *w, int64_t timer)
 /* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
 static void nap(struct fl_worker *w, int64_t now)
 {
-    int64_t timer = until(now, earliest_timer(w));
+    int64_t timer = until(now, fl_worker_earliest_timer(w));
     w->nap = w->nap > NAP_MIN ? w->nap : NAP_MIN;
     fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
     fl_idle_nap_over(&w->runtime->idle);
@@ -95,10 +94,12 @@ static bool is_quiet(struct filch_runtime *runtime)
     if (load_acquire(&runtime->threads) || load_acquire(&runtime->held) || load_acquire(&runtime->visitors))
         return false; /* [held] pairs with filch_let_go, [threads], [visit]: first of all, because what they did is visible then */
     uint64_t word = load_acquire(&runtime->idle.word); /* [doze] what the others did before they registered is visible */
-    if (fl_idle_sleeping(word) < runtime->count || fl_work_visible(runtime))
+    if (fl_idle_sleeping(word) < load_relaxed(&runtime->active) || fl_work_visible(runtime)) /* hint: never too low */
         return false;
-    for (unsigned i = 0; i < runtime->count; i++) {
+    for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
+        if (fl_is_relief(w) && load_relaxed(&w->sleeper.state) == FL_AWAKE && !load_acquire(&w->resting)) /* [duty] as for a call */
+            return false;
         if (load_relaxed(&w->wheel.count) || load_relaxed(&w->ring.inflight)) /* own: a worker that sleeps; the registering orders it */
             return false;
     }
@@ -107,21 +108,27 @@ static bool is_quiet(struct filch_runtime *runtime)
 
 enum finding { NONE, DEADLOCK, DISTURBED };
 
+/* Whether `other` need not be held: w itself, and a relief that rests, whom only the monitor calls, when somebody works. */
+static bool keeps_still(struct fl_worker *w, struct fl_worker *other)
+{
+    return other == w || (fl_is_relief(other) && load_acquire(&other->resting)); /* [duty] as for a call */
+}
+
 /* Keeps the others asleep while it looks, whatever comes from outside. */
 static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
 {
     struct filch_runtime *runtime = w->runtime;
-    uint32_t states[FL_WORKERS_MAX];
-    unsigned held = 0;
-    while (held < runtime->count && (runtime->workers[held] == w || fl_idle_hold(&runtime->workers[held]->sleeper, &states[held])))
+    uint32_t states[FL_WORKERS_MAX + FL_RELIEFS_MAX];
+    unsigned held = 0, total = fl_total(runtime);
+    while (held < total && (keeps_still(w, runtime->workers[held]) || fl_idle_hold(&runtime->workers[held]->sleeper, &states[held])))
         held++;
     enum finding finding = DISTURBED;
-    if (held == runtime->count && is_quiet(runtime))
+    if (held == total && is_quiet(runtime))
         finding = runtime->hooks->stuck(runtime, ret_text) ? DEADLOCK : NONE;
     if (!is_quiet(runtime)) /* somebody from outside has given it work meanwhile */
         finding = DISTURBED;
     while (held-- > 0)
-        if (runtime->workers[held] != w) {
+        if (!keeps_still(w, runtime->workers[held])) {
             fl_idle_release(&runtime->idle, &runtime->workers[held]->sleeper, states[held]);
             fl_ring_wake(&runtime->workers[held]->ring);
         }
@@ -134,7 +141,7 @@ static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
     struct filch_runtime *runtime = w->runtime;
     uint64_t sum = 1;
     char *text = NULL;
-    for (unsigned i = 0; i < runtime->count; i++)
+    for (unsigned i = 0; i < fl_total(runtime); i++)
         sum += load_relaxed(&runtime->workers[i]->counters.parks);           /* counter; of workers that sleep */
     if (!is_quiet(runtime) || exchange_acq_rel(&runtime->asked, sum) == sum) /* own: the first of those that come to this at once */
         return;
@@ -155,22 +162,22 @@ static void sleep_(struct fl_worker *w)
     /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
     uint64_t word = load_relaxed(&runtime->idle.word); /* [doze] the read behind the barrier */
     bool unwatched = !linger && fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
-                     fl_idle_searching(word) + fl_idle_sleeping(word) < runtime->count;
+                     fl_idle_searching(word) + fl_idle_sleeping(word) < load_relaxed(&runtime->active); /* hint: as the word */
     if (!linger && unlikely(runtime->on_deadlock != NULL))
         ask_whether_stuck(w);
     if (!unwatched && !fl_work_visible(runtime) &&
         load_relaxed(&runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes every sleeper afterwards */
         int64_t began = fl_clock(), now = began;
         while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {
-            int64_t timer =
-                until(now, linger ? earliest_timer(w) : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
+            int64_t timer = until(now, linger ? fl_worker_earliest_timer(w)
+                                              : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
             int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
             timer = together(w, timer);
             fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
             now = fl_clock();
             if (linger && now - began >= LINGER)
                 break;
-            if (linger && earliest_timer(w) <= now)
+            if (linger && fl_worker_earliest_timer(w) <= now)
                 break;
             if (!linger && now - began >= TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
                 fl_stack_trim(&w->stacks, TRIM_KEEP);
@@ -195,8 +202,13 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
     struct fl_idle *idle = &runtime->idle;
+    struct fl_task *task = NULL;
+aside:
+    if (unlikely(!w->counted || !fl_full_duty(w)) &&
+        ((task = fl_relief_aside(w)) || load_acquire(&runtime->state) == FL_ENDING)) /* [end] */
+        return task;
     int64_t now = fl_clock();
-    struct fl_task *task = at_hand(w, now);
+    task = at_hand(w, now);
     if (task)
         return task;
     bool rest = theft_was_poor(w, now);
@@ -206,6 +218,11 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
             if (fl_idle_found(idle))
                 fl_wake_one(runtime);
             return NULL;
+        }
+        if (unlikely(!fl_full_duty(w))) { /* it leaves as if it had found something: somebody may have counted on it */
+            if (fl_idle_found(idle))
+                fl_wake_one(runtime);
+            goto aside;
         }
         now = fl_clock();
         if (!rest) {
@@ -228,7 +245,7 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
             continue;
         }
         unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
-        if (quiet < runtime->count && fl_idle_nap(idle))
+        if (quiet < load_relaxed(&runtime->active) && fl_idle_nap(idle)) /* hint: as the word */
             nap(w, now);
         else
             sleep_(w);
@@ -236,5 +253,6 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
     }
     if (fl_idle_found(idle))
         fl_wake_one(runtime);
+    fl_monitor_stir(runtime, &runtime->monitor);
     return task;
 }

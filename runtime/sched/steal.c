@@ -26,6 +26,8 @@ int fl_steal_init(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
     unsigned n = 0;
+    if (fl_is_relief(w))
+        return 0;
     w->victims = calloc(runtime->count, sizeof *w->victims);
     if (!w->victims)
         return -ENOMEM;
@@ -50,12 +52,16 @@ static uint32_t random_(struct fl_worker *w)
 
 static struct fl_task *take_ready(struct fl_worker *w, struct fl_worker *victim)
 {
-    struct fl_task *loot[TAKE_MAX];
+    struct fl_task *loot[TAKE_MAX], *first = NULL;
     unsigned n = fl_ready_take_half(&victim->ready, loot, TAKE_MAX);
-    for (unsigned i = 1; i < n; i++)
-        if (!fl_ready_push(&w->ready, loot[i]))
+    for (unsigned i = 0; i < n; i++)
+        if (unlikely(loot[i]->flags & FL_TASK_HOG) && !fl_full_duty(w))
+            fl_worker_put_aside(w, loot[i]);
+        else if (!first)
+            first = loot[i];
+        else if (!fl_ready_push(&w->ready, loot[i]))
             fl_inject_push(&w->runtime->inject, loot[i]);
-    return n ? loot[0] : NULL;
+    return first;
 }
 
 /* An item for which a thief's deque has no memory goes to everybody. */
@@ -139,9 +145,13 @@ static void look_after(struct fl_worker *w, struct fl_worker *victim, int64_t no
 static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
 {
     bool deque = fl_deque_size_hint(&victim->hot.deque_) != 0, ready = fl_ready_size_hint(&victim->ready) != 0;
+    int64_t began = fl_clock();
+    if (unlikely(!fl_full_duty(w))) { /* of those that are not stalled nothing, and of nobody what has not begun */
+        deque = false;
+        ready = ready && began - load_relaxed(&victim->looked) > STALLED; /* hint: it looks again soon */
+    }
     if (!deque && !ready)
         return NULL;
-    int64_t began = fl_clock();
     fl_count(&w->counters.steal_attempts, 1);
     bool answered = false;
     struct fl_task *task = deque ? beg(w, victim, &answered) : NULL;
@@ -157,30 +167,35 @@ static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
     return task;
 }
 
+static struct fl_task *visit(struct fl_worker *w, struct fl_worker *victim, int64_t now)
+{
+    look_after(w, victim, now);
+    return rob(w, victim);
+}
+
 struct fl_task *fl_steal(struct fl_worker *w)
 {
+    struct filch_runtime *runtime = w->runtime;
+    struct fl_worker *host = runtime->workers[w->host]; /* whose neighbours are a relief's too */
     int64_t now = fl_clock();
-    for (unsigned distance = 0; distance < FL_DISTANCES; distance++) {
-        unsigned first = w->victim_class[distance], n = w->victim_class[distance + 1] - first;
-        if (n == 0)
-            continue;
+    struct fl_task *task = w != host ? visit(w, host, now) : NULL;
+    for (unsigned distance = 0; !task && distance < FL_DISTANCES; distance++) {
+        unsigned first = host->victim_class[distance], n = host->victim_class[distance + 1] - first;
         unsigned start = n > 1 ? random_(w) % n : 0;
-        for (unsigned i = 0; i < n; i++) {
-            struct fl_worker *victim = w->runtime->workers[w->victims[first + (start + i) % n]];
-            look_after(w, victim, now);
-            struct fl_task *task = rob(w, victim);
-            if (task)
-                return task;
-        }
+        for (unsigned i = 0; !task && i < n; i++)
+            task = visit(w, runtime->workers[host->victims[first + (start + i) % n]], now);
     }
-    return NULL;
+    for (unsigned i = runtime->count; !task && i < fl_total(runtime); i++)
+        if (i != w->index)
+            task = visit(w, runtime->workers[i], now);
+    return task;
 }
 
 bool fl_work_visible(struct filch_runtime *runtime)
 {
-    if (load_relaxed(&runtime->inject.count) != 0) /* hint: behind the sleeper's barrier */
+    if (load_relaxed(&runtime->inject.count) != 0 || load_relaxed(&runtime->heavy.count) != 0) /* hint: behind the sleeper's barrier */
         return true;
-    for (unsigned i = 0; i < runtime->count; i++) {
+    for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
         if (fl_deque_size_hint(&w->hot.deque_) != 0 || fl_ready_size_hint(&w->ready) != 0)
             return true;

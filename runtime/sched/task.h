@@ -35,6 +35,7 @@ enum fl_task_flag {
     FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */
     FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
     FL_TASK_LOCALS = 32, /**< has task-local values (sync/local.c) */
+    FL_TASK_HOG = 64,    /**< has computed for long without a stop, while it had a stack to be kept (sched/monitor.c) */
 };
 
 /** One who has come first to the place where an in-frame fork ends and is met (sync/frame.c). */

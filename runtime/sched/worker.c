@@ -25,6 +25,7 @@
 #include "machine/sanitizer.h"
 #include "sched/join.h"
 #include "sched/park.h"
+#include "sched/relief.h"
 
 #include <filch/debug.h>
 
@@ -41,6 +42,7 @@
 #define ASK_EVERY 200000   /* ns that an operation waits for others, while there is work to do */
 #define MANY 32            /* operations that wait for no more */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
+#define LONG 150000        /* ns of a task that the monitor may have noticed */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
 #define FEW 16 /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
 
@@ -56,8 +58,9 @@ __thread struct filch_worker_ *filch_worker_tls_ = &fl_no_worker.hot;
 void fl_wake_one(struct filch_runtime *runtime)
 {
     uint32_t start = add_relaxed(&runtime->wake_next, 1); /* hint: only spreads the wakes */
-    for (unsigned i = 0; i < runtime->count; i++) {
-        struct fl_worker *w = runtime->workers[(start + i) % runtime->count];
+    unsigned total = fl_total(runtime);
+    for (unsigned i = 0; i < total; i++) {
+        struct fl_worker *w = runtime->workers[i < runtime->count ? (start + i) % runtime->count : i];
         if (fl_idle_claim(&runtime->idle, &w->sleeper)) {
             add_relaxed(&w->counters.wakes, 1); /* counter */
             fl_ring_wake(&w->ring);
@@ -126,7 +129,7 @@ static FL_NOINLINE bool end_slow(struct fl_worker *w, struct fl_task *task, int 
         fl_worker_set_task(w, task);
         w->runtime->hooks->locals_end(task);
         w = fl_self();
-        w->hot.current_ = NULL;
+        fl_worker_set_task(w, NULL);
     }
     if (result < 0 && !(task->flags & FL_TASK_FRAME))
         w->runtime->hooks->child_failed(task->scope, result);
@@ -278,6 +281,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
         fl_steal_give(w);
     int64_t now = fl_clock(), took = now - load_relaxed(&w->looked); /* own: its own */
     store_relaxed(&w->looked, now);                                  /* hint: others see by it whether it is stalled */
+    if (unlikely(took > LONG) && load_relaxed(&w->stall_of) == now - took && w->hot.current_) /* hint: it may be noticed too late */
+        fl_worker_task(w)->flags |= FL_TASK_HOG;
     if (took < LOOK_EVERY / 2)
         w->budget_full = w->budget_full * 2 < BUDGET_MAX ? w->budget_full * 2 : BUDGET_MAX;
     else if (took > LOOK_EVERY)
@@ -285,6 +290,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
     ask_kernel(w, now);
     fl_wheel_fire(&w->wheel, now);
+    if (unlikely(load_relaxed(&w->duty) == FL_DUTY_REST)) /* hint: it looks again */
+        fl_relief_hand_over(w);
     uint64_t ready = fl_ready_size_hint(&w->ready);
     w->turns = ready < TURNS_MAX ? (uint32_t)ready : TURNS_MAX;
     w->deque_turn = !w->deque_turn && fl_deque_size_hint(&w->hot.deque_) != 0;
@@ -296,14 +303,32 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
         return NULL;
     }
     w->inject_turn = !w->inject_turn;
-    struct fl_task *task = w->inject_turn ? fl_inject_pop(&w->runtime->inject) : fl_ready_pop(&w->ready);
+    struct fl_task *task = w->inject_turn ? fl_worker_injected(w) : fl_ready_pop(&w->ready);
     if (!task)
-        task = w->inject_turn ? fl_ready_pop(&w->ready) : fl_inject_pop(&w->runtime->inject);
+        task = w->inject_turn ? fl_ready_pop(&w->ready) : fl_worker_injected(w);
     if (!task && now - w->dug > DIG_EVERY)
         task = dig(w, now);
     if (fl_ready_size_hint(&w->ready) != 0)
         fl_notify(w->runtime); /* what was made ready here behind that task: it may be a long one */
     return task;
+}
+
+void fl_worker_put_aside(struct fl_worker *w, struct fl_task *task)
+{
+    fl_inject_push(&w->runtime->heavy, task);
+    fl_notify(w->runtime);
+}
+
+struct fl_task *fl_worker_injected(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    struct fl_task *task;
+    while ((task = fl_inject_pop(&runtime->inject))) {
+        if (likely(!(task->flags & FL_TASK_HOG)) || fl_full_duty(w))
+            return task;
+        fl_worker_put_aside(w, task);
+    }
+    return fl_full_duty(w) ? fl_inject_pop(&runtime->heavy) : NULL;
 }
 
 /* No memory for a descriptor: the item goes back, somebody else's end will free one. */
@@ -392,7 +417,7 @@ void fl_worker_loop(void)
         task->flags &= ~(uint32_t)FL_TASK_NEW;
         int result = task->fn(task->arg);
         w = fl_self();
-        w->hot.current_ = NULL;
+        fl_worker_set_task(w, NULL);
         w = end(w, task, result);
         task = NULL;
     }
@@ -418,10 +443,14 @@ void *fl_worker_main(void *arg)
 {
     struct fl_worker *w = arg;
     struct filch_runtime *runtime = w->runtime;
-    char name[16];
-    snprintf(name, sizeof name, "%s/%u", runtime->name, w->index);
+    char name[32]; /* the kernel takes 15 characters */
+    if (fl_is_relief(w))
+        snprintf(name, sizeof name, "%.9s/r%u", runtime->name, w->index - runtime->count);
+    else
+        snprintf(name, sizeof name, "%s/%u", runtime->name, w->index);
+    name[15] = 0;
     pthread_setname_np(pthread_self(), name);
-    if (runtime->pin)
+    if (runtime->pin && !fl_is_relief(w))
         w->cpu = fl_topology_pin(&runtime->topology, w->index);
     filch_worker_tls_ = &w->hot;
     thread_bounds(w);
@@ -446,7 +475,7 @@ void *fl_worker_main(void *arg)
  * been under way since then. */
 static int64_t first_index(struct filch_runtime *runtime, unsigned index)
 {
-    return INT64_MAX / 2 / (int64_t)runtime->count * (int64_t)index & -FILCH_STEP_;
+    return INT64_MAX / 2 / (int64_t)(runtime->count + runtime->relief_max) * (int64_t)index & -FILCH_STEP_;
 }
 
 int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worker **ret_worker)
@@ -454,7 +483,12 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     struct fl_worker *w = aligned_alloc(_Alignof(struct fl_worker), sizeof *w);
     if (!w)
         return -ENOMEM;
-    *w = (struct fl_worker){.runtime = runtime, .index = index, .random = 2463534242u + index * 7919u, .cpu = -1};
+    *w = (struct fl_worker){.runtime = runtime,
+                            .index = index,
+                            .host = index % runtime->count,
+                            .counted = index < runtime->count,
+                            .random = 2463534242u + index * 7919u,
+                            .cpu = -1};
     w->hot.budget_ = w->budget_full = 8;
     w->pool.pool = &runtime->pool;
     w->hot.deque_.fenced_ = !load_relaxed(&fl_barrier_asymmetric); /* init: chosen before any worker is made */

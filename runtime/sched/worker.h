@@ -10,6 +10,7 @@
 #include "sched/deque.h"
 #include "sched/idle.h"
 #include "sched/inject.h"
+#include "sched/monitor.h"
 #include "sched/pool.h"
 #include "sched/ready.h"
 #include "sched/task.h"
@@ -28,6 +29,13 @@ struct fl_hooks {
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
     void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
     bool (*stuck)(struct filch_runtime *runtime, char **ret_text);      /**< nothing can happen but by tasks: can none go on? */
+};
+
+/** What a worker is for. Regular ones have full duty for ever; a relief's is set by who calls and who dismisses it (sched/relief.c). */
+enum fl_duty {
+    FL_DUTY_FULL = 0,  /**< takes whatever there is */
+    FL_DUTY_LIGHT = 1, /**< only what has been made ready, and timers and completions: beside carriers that compute */
+    FL_DUTY_REST = 2,  /**< nothing */
 };
 
 /** What the calling thread is: a worker's carrier, that of an isolated task, or none of ours. */
@@ -88,7 +96,13 @@ struct fl_worker {
 
     /* seldom */
     _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
-    unsigned index;
+    unsigned index;                          /**< in the runtime's workers; reliefs come after the regular ones */
+    unsigned host;                           /**< the regular worker on whose CPU it runs */
+    bool counted;                            /**< it takes part in the idle protocol */
+    _Atomic(uint32_t) duty;                  /**< enum fl_duty */
+    _Atomic(bool) resting;                   /**< a relief that can be called */
+    _Atomic(int64_t) blocked;                /**< since when its task has been in a call that was announced, ns; 0: it is in none */
+    _Atomic(int64_t) stall_of;               /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
     _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
@@ -111,14 +125,20 @@ struct fl_worker {
 } FL_ALIGN_PAIR;
 
 #define FL_WORKERS_MAX 1024
+#define FL_RELIEFS_MAX 1024
 
 enum fl_runtime_state { FL_RUNNING = 0, FL_CLOSED = 1, FL_ENDING = 2 };
 
 struct filch_runtime {
     struct fl_idle idle;
     struct fl_inject inject;
-    unsigned count; /**< workers */
-    struct fl_worker **workers;
+    unsigned count;             /**< regular workers */
+    unsigned relief_max;        /**< reliefs at most */
+    _Atomic(uint32_t) total;    /**< workers that there are, reliefs included: entries of `workers` */
+    _Atomic(uint32_t) active;   /**< workers that take part in `idle`; never less than that */
+    struct fl_worker **workers; /**< room for all */
+    struct fl_inject heavy;     /**< ready hogs that a relief of light duty has passed over */
+    struct fl_monitor monitor;
     const struct fl_hooks *hooks;
     struct fl_backend backend;
     struct fl_helpers helpers;
@@ -154,6 +174,23 @@ FL_INLINE struct fl_worker *fl_self(void)
     return (struct fl_worker *)filch_self_();
 }
 
+/** How many workers there are, reliefs included. Any thread. */
+FL_INLINE unsigned fl_total(const struct filch_runtime *runtime)
+{
+    return load_acquire(&((struct filch_runtime *)(uintptr_t)runtime)->total); /* [total] pairs with fl_relief_new */
+}
+
+FL_INLINE bool fl_is_relief(const struct fl_worker *w)
+{
+    return w->index >= w->runtime->count;
+}
+
+/** Whether it may take everything that there is. */
+FL_INLINE bool fl_full_duty(struct fl_worker *w)
+{
+    return load_relaxed(&w->duty) == FL_DUTY_FULL; /* hint: whoever changes it wakes the relief */
+}
+
 /** The task a worker runs; NULL: the loop, or a plain thread. */
 FL_INLINE struct fl_task *fl_worker_task(const struct fl_worker *w)
 {
@@ -162,7 +199,7 @@ FL_INLINE struct fl_task *fl_worker_task(const struct fl_worker *w)
 
 FL_INLINE void fl_worker_set_task(struct fl_worker *w, struct fl_task *task)
 {
-    w->hot.current_ = task ? &task->head : NULL;
+    store_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_), task ? &task->head : NULL); /* own: others take it as a hint */
 }
 
 /** The calling task, or NULL on a plain thread or in the loop. */
@@ -256,6 +293,15 @@ FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
 /** Tells the scope whose children ended here how many did. @return its joiner, if that was all it waited for: the caller must run it or make it ready. */
 struct fl_task *fl_worker_tell(struct fl_worker *w);
 
+/** A ready hog is not for this worker. */
+void fl_worker_put_aside(struct fl_worker *w, struct fl_task *task);
+
+/** The next task of those that came from outside, that its duty allows; or NULL. */
+struct fl_task *fl_worker_injected(struct fl_worker *w);
+
+/** When the earliest timer of all workers is due, ns; of others a little later, for those that are awake to look after theirs. */
+int64_t fl_worker_earliest_timer(struct fl_worker *w);
+
 /** Out of work: looks at hand and at the others, and sleeps, until there is a task. NULL: the runtime ends. sched/search.c */
 struct fl_task *fl_worker_search(struct fl_worker *w);
 
@@ -271,7 +317,7 @@ void fl_worker_free(struct fl_worker *w);
 
 /* sched/steal.c */
 
-/** Fills w->victims. @return 0 or -ENOMEM. */
+/** Fills w->victims; a relief has its host's. @return 0 or -ENOMEM. */
 int fl_steal_init(struct fl_worker *w);
 
 /** Gives the thief that begs of this worker a part of its deque. Called when `beggar` is set, by the owner, at its look round. */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The monitor: the thread that notices stalls, and calls reliefs. See monitor.c. */
+#ifndef FL_SCHED_MONITOR_H
+#define FL_SCHED_MONITOR_H
+
+#include "base/atomic.h"
+#include "base/attr.h"
+#include "base/lock.h"
+
+#include <pthread.h>
+
+struct filch_runtime;
+struct fl_record;
+
+struct fl_monitor {
+    FL_ALIGN_PAIR _Atomic(uint32_t) asleep; /**< futex: 1: it sleeps until somebody stirs it */
+    struct fl_lock lock;                    /**< guards whose duty is what, and who is called */
+    pthread_t thread;
+    bool started;
+    struct fl_record *records;       /**< what it knows of each worker */
+    int64_t awake_since;             /**< ns */
+    int64_t surplus_since;           /**< since when there has been one worker too many, ns; 0: there is none */
+    int64_t crowded_since;           /**< since when unstarted work has been waiting behind those that compute, ns; 0: none is */
+    int64_t called_light;            /**< when the last relief of light duty was called, ns */
+    unsigned idle_ticks;             /**< so many times in a row somebody was idle */
+    _Atomic(uint64_t) stalls, calls; /**< counters: stalls noticed; reliefs called */
+    _Atomic(uint64_t) refused;       /**< counter: times that one was wanted and there were as many as may be */
+};
+
+/** Starts its thread. @return 0, -EAGAIN no kernel thread, -ENOMEM */
+int fl_monitor_start(struct filch_runtime *runtime);
+
+/** Ends its thread. All zero is allowed. */
+void fl_monitor_stop(struct filch_runtime *runtime);
+
+FL_COLD void fl_monitor_wake(struct filch_runtime *runtime);
+
+/** A worker has ceased to be idle: the monitor watches over it. */
+FL_INLINE void fl_monitor_stir(struct filch_runtime *runtime, struct fl_monitor *monitor)
+{
+    if (unlikely(load_seq_cst(&monitor->asleep))) /* [watch] behind the leaving of `idle` */
+        fl_monitor_wake(runtime);
+}
+
+#endif

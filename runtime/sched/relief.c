@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* Relief: who goes on while a worker is stalled.
+ *
+ * What a stalled worker owns can be taken from outside at any time (worker.c, invariant 1). So nothing is handed over when a carrier is stuck: one more worker
+ * comes, with a deque, a ring and a carrier of its own, on the same CPU, and steals. When the stalled one is back it finds its world as it left it, less
+ * what was stolen; the relief steps aside.
+ *
+ * The duty of a relief is what the monitor (monitor.c), or a task that announces a blocking call, wants it to be:
+ *
+ *      REST ----call----> FULL <---assign---> LIGHT ---assign---> REST
+ *         \-----call------------------------>/
+ *
+ *   FULL   a worker as any other: it takes part in the idle protocol, steals whatever there is. For a carrier that has left its CPU.
+ *   LIGHT  beside carriers that compute. The CPU is taken, so starting more work would only add threads; but what was woken must go on: it serves
+ *          timers, completions and ready tasks of stalled workers, and what comes from outside. A task that has turned out to compute for long
+ *          (FL_TASK_HOG) it puts aside, for those of full duty. It is not in the idle protocol: nobody who spawns shall wake it.
+ *   REST   sleeps in its ring, for ever, or until a timer or an operation ends that a task left on it: whom that wakes it passes on. Its carrier is the cache:
+ *          no thread ends before the runtime does, because the kernel cancels what a thread has submitted when it exits.
+ *
+ * Invariants
+ *   1. `duty` changes under the monitor's lock; the relief follows at its next look round or when it is out of work. `resting` is true only while it is REST and has
+ *      nothing in its queues; only such a one is called.
+ *   2. A relief is in the idle word only while `counted`, and `active` counts it before and after.
+ *   3. A relief that leaves the idle protocol answers, as any searcher that has found something, for the producers that counted on its search.
+ *   4. workers[0, total) are there until the runtime ends.
+ *
+ * Memory ordering
+ *   [total]  a new relief is published by the release store of `total`.
+ *   [duty]   `duty` is released by who calls and acquired by the relief: it sees its host. */
+#include "sched/relief.h"
+
+#include "machine/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NAP_MIN 50000      /* ns between two looks of a light relief that found nothing ... */
+#define NAP_MAX 400000     /* ... at most */
+#define TRIM_KEEP 4        /* stacks a class that keep their memory while it rests */
+#define STACK (256 * 1024) /* a carrier's own stack */
+
+int fl_relief_new(struct filch_runtime *runtime)
+{
+    unsigned index = fl_total(runtime);
+    struct fl_worker *w;
+    pthread_attr_t attr;
+    if (index - runtime->count >= runtime->relief_max)
+        return -ENOSPC;
+    int r = fl_worker_new(runtime, index, &w);
+    if (r < 0)
+        return r;
+    store_relaxed(&w->duty, FL_DUTY_REST); /* init: published by total */
+    runtime->workers[index] = w;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK);
+    r = pthread_create(&w->thread, &attr, fl_worker_main, w);
+    if (r == EINVAL) /* a program with much static TLS needs more */
+        r = pthread_create(&w->thread, NULL, fl_worker_main, w);
+    pthread_attr_destroy(&attr);
+    if (r != 0) {
+        runtime->workers[index] = NULL;
+        fl_worker_free(w);
+        return -r;
+    }
+    store_release(&runtime->total, index + 1); /* [total] pairs with fl_total */
+    return 0;
+}
+
+void fl_relief_stop(struct filch_runtime *runtime)
+{
+    for (unsigned i = runtime->count; i < fl_total(runtime); i++)
+        fl_ring_wake(&runtime->workers[i]->ring);
+    for (unsigned i = runtime->count; i < fl_total(runtime); i++)
+        pthread_join(runtime->workers[i]->thread, NULL);
+}
+
+bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty duty)
+{
+    struct fl_worker *w = NULL;
+    fl_lock_take(&runtime->monitor.lock);
+    for (unsigned i = runtime->count; i < fl_total(runtime) && !w; i++) {
+        struct fl_worker *relief = runtime->workers[i];
+        if (load_acquire(&relief->resting) &&
+            load_relaxed(&relief->duty) == FL_DUTY_REST) /* [duty] pairs with fl_relief_aside; own: the lock */
+            w = relief;
+    }
+    if (w) {
+        w->host = host;
+        store_release(&w->duty, duty); /* [duty] pairs with fl_relief_aside */
+    }
+    fl_lock_give(&runtime->monitor.lock);
+    if (!w)
+        return false;
+    add_relaxed(&runtime->monitor.calls, 1); /* counter */
+    fl_ring_wake(&w->ring);
+    return true;
+}
+
+void fl_relief_assign(struct fl_worker *w, enum fl_duty duty)
+{
+    struct filch_runtime *runtime = w->runtime;
+    fl_lock_take(&runtime->monitor.lock);
+    store_release(&w->duty, duty); /* [duty] pairs with fl_relief_aside */
+    fl_lock_give(&runtime->monitor.lock);
+    fl_idle_claim(&runtime->idle, &w->sleeper); /* it may sleep as any other */
+    fl_ring_wake(&w->ring);
+}
+
+/* Gives what is ready here to everybody. @return whether anything was. */
+static bool pass_on(struct fl_worker *w)
+{
+    struct fl_task *task;
+    bool any = false;
+    while ((task = fl_ready_pop(&w->ready))) {
+        fl_inject_push(&w->runtime->inject, task);
+        any = true;
+    }
+    return any;
+}
+
+void fl_relief_hand_over(struct fl_worker *w)
+{
+    struct fl_item item;
+    struct fl_task *task;
+    bool any = pass_on(w);
+    while (fl_deque_oldest(&w->hot.deque_, &item)) {
+        if (!(task = fl_item_task(w, &item))) {
+            fl_deque_push(&w->hot.deque_, &item); /* no memory for a descriptor; its slot has just been freed */
+            break;
+        }
+        fl_inject_push(&w->runtime->inject, task);
+        any = true;
+    }
+    if (any)
+        fl_notify(w->runtime);
+}
+
+/* Completions and timers of its own. */
+static void own_events(struct fl_worker *w)
+{
+    fl_ring_flush(&w->ring);
+    if (fl_ring_promising(&w->ring))
+        fl_ring_reap(&w->ring, true);
+    fl_wheel_fire(&w->wheel, fl_clock());
+}
+
+static int64_t until(int64_t when)
+{
+    int64_t now = fl_clock();
+    return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
+}
+
+/* Sleeps until it is called, and passes on whom its ring and its timers wake. */
+static void rest(struct fl_worker *w)
+{
+    if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
+        fl_stack_trim(&w->stacks, TRIM_KEEP);
+    while (load_relaxed(&w->runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes it afterwards */
+        own_events(w);
+        fl_relief_hand_over(w);
+        store_release(&w->resting, true);           /* [duty] pairs with fl_relief_call: nothing is left here */
+        if (load_acquire(&w->duty) != FL_DUTY_REST) /* [duty] pairs with fl_relief_call */
+            break;
+        fl_ring_sleep(&w->ring, until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
+    }
+    store_relaxed(&w->resting, false); /* own: who would call it reads its duty as well */
+}
+
+static struct fl_task *serve(struct fl_worker *w)
+{
+    own_events(w);
+    struct fl_task *task = fl_ready_pop(&w->ready);
+    struct fl_item item;
+    if (!task && (fl_deque_next(&w->hot.deque_, &item) || fl_deque_oldest(&w->hot.deque_, &item)) && !(task = fl_item_task(w, &item)))
+        fl_deque_push(&w->hot.deque_, &item); /* one for which there was no descriptor, and is none yet; its slot has just been freed */
+    if (!task)
+        task = fl_worker_injected(w);
+    return task ? task : fl_steal(w);
+}
+
+/* Where its host runs, if anybody is bound to a place. */
+static void go_to_host(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    if (runtime->pin && w->cpu != runtime->workers[w->host]->cpu)
+        w->cpu = fl_topology_pin(&runtime->topology, w->host);
+}
+
+struct fl_task *fl_relief_aside(struct fl_worker *w)
+{
+    struct filch_runtime *runtime = w->runtime;
+    int64_t nap = NAP_MIN;
+    if (w->counted) {
+        w->counted = false;
+        sub_release(&runtime->active, 1); /* counter: of no use but to compare with the idle word */
+    }
+    for (;;) {
+        if (load_acquire(&runtime->state) == FL_ENDING) /* [end] pairs with filch_stop */
+            return NULL;
+        uint32_t duty = load_acquire(&w->duty); /* [duty] pairs with fl_relief_call */
+        if (duty == FL_DUTY_REST) {
+            rest(w);
+            go_to_host(w);
+            nap = NAP_MIN;
+            continue;
+        }
+        store_relaxed(&w->looked, fl_clock()); /* hint: it is not stalled */
+        if (duty == FL_DUTY_FULL) {
+            add_acq_rel(&runtime->active, 1); /* counter: before it enters the idle word */
+            w->counted = true;
+            return NULL;
+        }
+        struct fl_task *task = serve(w);
+        if (task)
+            return task;
+        int64_t timer = until(fl_worker_earliest_timer(w));
+        fl_ring_sleep(&w->ring, nap < timer ? nap : timer);
+        nap = 2 * nap < NAP_MAX ? 2 * nap : NAP_MAX;
+    }
+}
