@@ -26,7 +26,7 @@ struct bench_settings {
     struct bench_param common[BENCH_COMMON + 1]; /* the parameters every workload has; the last stays empty */
 };
 
-extern const char bench_models[], bench_pins[]; /* choices, in the order of filch_model and filch_pin */
+extern const char bench_models[], bench_pins[]; /* choices, in the order of filch_model and filch_pinning */
 
 struct bench_series {
     char name[48];

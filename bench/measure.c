@@ -21,7 +21,7 @@ static filch_config config_of(const struct bench_settings *settings)
     return (filch_config){
         .workers = (unsigned)settings->workers,
         .model = (filch_model)settings->model,
-        .pin = (filch_pin)settings->pin,
+        .pin = (filch_pinning)settings->pin,
         .stack_size = (size_t)settings->stack_size,
         .name = "bench",
     };

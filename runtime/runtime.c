@@ -128,6 +128,14 @@ void fl_outside_put(struct filch_runtime *runtime, struct fl_task *task)
     fl_lock_give(&runtime->outside_lock);
 }
 
+struct fl_stack *fl_outside_stack(struct filch_runtime *runtime, unsigned cls)
+{
+    fl_lock_take(&runtime->outside_lock);
+    struct fl_stack *stack = fl_stack_get(&runtime->outside_stacks, cls);
+    fl_lock_give(&runtime->outside_lock);
+    return stack;
+}
+
 /* ---- isolated tasks: a kernel thread each ---- */
 
 static void *thread_main(void *arg)
@@ -288,6 +296,7 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     r = fl_stacks_new(&runtime->stacks);
     if (r < 0)
         return r;
+    fl_stack_cache_init(&runtime->outside_stacks, runtime->stacks);
     r = fl_backend_choose(&runtime->backend, config->io);
     if (r == 0)
         r = fl_helpers_init(&runtime->helpers, config->helpers ? config->helpers : HELPERS);

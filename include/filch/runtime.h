@@ -15,11 +15,11 @@ typedef enum filch_model {
 } filch_model;
 
 /** Whether workers are pinned to CPUs. Pinning is best effort and never makes a start fail. */
-typedef enum filch_pin {
+typedef enum filch_pinning {
     FILCH_PIN_AUTO = 0,  /**< pinned, unless a CPU quota is in force or there are more workers than CPUs */
     FILCH_PIN_NONE = 1,  /**< never */
     FILCH_PIN_CORES = 2, /**< always, round the allowed CPUs when there are more workers than those */
-} filch_pin;
+} filch_pinning;
 
 /** What carries out blocking calls. FILCH_IO=uring or FILCH_IO=epoll in the environment goes before what the program says, unless it runs with more rights
  * than its user (secure_getenv(3)). */
@@ -40,7 +40,7 @@ typedef void filch_deadlock_fn(filch_runtime *runtime, const char *report);
 typedef struct filch_config {
     unsigned workers;  /**< how many; 0: one per allowed core, at most the CPU quota; 1 to 1024 */
     filch_model model; /**< which threading model */
-    filch_pin pin;     /**< pinning of workers */
+    filch_pinning pin; /**< pinning of workers */
     size_t stack_size; /**< bytes of a task's stack, guard page included; 0: 65,536; a power of two, 16 KiB to 64 MiB */
     const char *name;  /**< for kernel thread names and dumps; copied; NULL: "filch" */
     /** Who is told of a deadlock: filch_deadlock_print, filch_deadlock_panic, or one of the host's own; NULL: nobody. With it the host says that its other

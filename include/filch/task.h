@@ -162,10 +162,13 @@ typedef struct filch_task_options {
     const char *name;  /**< for dumps and gdb; not copied, must outlive the task */
     size_t stack_size; /**< bytes, rounded up to a power of two, at most 64 MiB; 0: the runtime's */
     bool inherit;      /**< the child begins with the caller's task-local values */
+    bool
+        isolated; /**< a kernel thread of its own, which it keeps to its end: for libraries that keep state by thread (OpenGL, CUDA), or for what blocks all the time. Same scopes,
+                          same locks, same channels, same I/O; what parks a task blocks that thread. A thread costs some 20 us and a stack */
 } filch_task_options;
 
 /** As filch_spawn, with options.
- * @return as filch_spawn; -EINVAL stack size. Context: task, parks. */
+ * @return as filch_spawn; -EINVAL stack size; -EAGAIN no kernel thread (isolated). Context: task, parks. */
 FILCH_API FILCH_PARKS int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg);
 
 /** Waits for every child of `scope`, running those that nobody has taken yet. The scope can be used again afterwards.
@@ -207,6 +210,33 @@ FILCH_API int filch_cancelled(void);
 /** Lets other tasks run: unstarted ones of this worker first, then those that yielded or were made ready before.
  * Context: task (a plain thread calls sched_yield), parks. */
 FILCH_API FILCH_PARKS void filch_yield(void);
+
+/** As filch_yield, but only if somebody waits for this worker, or it is time to look. A few instructions otherwise: for long loops that want to be polite.
+ * Without it a long loop stops nobody either; but it becomes one of several threads that the kernel shares a CPU among.
+ * Context: task or any thread, parks. */
+static inline FILCH_PARKS void filch_yield_if_needed(void)
+{
+    if (FILCH_UNLIKELY_(__atomic_load_n(&filch_self_()->budget_, __ATOMIC_RELAXED) <= 0)) /* hint: who waits for this worker sets it to 0 */
+        filch_yield();
+}
+
+/* ---- code that blocks its thread, or must stay on it ---- */
+
+/** Announces that the calling task is about to block its kernel thread: another one takes its place at once. Nothing need be announced: a call that blocks unannounced is
+ * noticed within a millisecond. Not nested, and the task may not park before filch_blocking_leave. For a function as a whole filch_blocking is simpler.
+ * Context: task (a plain thread: does nothing), never parks. */
+FILCH_API void filch_blocking_enter(void);
+
+/** The blocking call is over. Context: the task that has called filch_blocking_enter, never parks. */
+FILCH_API void filch_blocking_leave(void);
+
+/** Pins the calling task to the kernel thread that it runs on, until filch_unpin was called as often: for a few lines that keep the address of a thread-local variable, or hold a
+ * lock that belongs to a thread, across a call that parks. While the worker is stalled by another task, a pinned one waits. A whole task that needs a thread of its own is better
+ * isolated (filch_task_options). At most 255 times; does not outlive the task. Context: task (a plain thread: does nothing), never parks. */
+FILCH_API void filch_pin(void);
+
+/** Takes one filch_pin back. Context: the same task, never parks. */
+FILCH_API void filch_unpin(void);
 
 /** An id of the calling task while it lives, or NULL on a plain thread. Context: any thread, never parks. */
 FILCH_API const void *filch_self(void);

@@ -39,8 +39,10 @@ static const struct fl_why yields = {.name = "yield"};
 
 FL_INLINE void append(struct fl_worker *w, struct fl_task *task)
 {
+    if (unlikely(task->flags & FL_TASK_PINNED))
+        fl_inject_push(&w->runtime->workers[task->home]->pinned, task); /* its own: it has run here, or was taken from there */
     /* choose() switches to what it takes from the ready queue: only tasks that have a stack may be there */
-    if (unlikely(task->flags & FL_TASK_NEW && !task->sp) || unlikely(!fl_ready_push(&w->ready, task)))
+    else if (unlikely(task->flags & FL_TASK_NEW && !task->sp) || unlikely(!fl_ready_push(&w->ready, task)))
         fl_inject_push(&w->runtime->inject, task);
 }
 
@@ -81,7 +83,7 @@ static int resumed(void)
 {
     struct fl_worker *w = fl_self();
     struct fl_task *yielded = w->yielded, *task = fl_worker_task(w);
-    if (FL_ASAN || FL_TSAN || unlikely(!yielded) || unlikely(yielded->flags & FL_TASK_NEW) ||
+    if (FL_ASAN || FL_TSAN || unlikely(!yielded) || unlikely(yielded->flags & (FL_TASK_NEW | FL_TASK_PINNED)) ||
         unlikely(!fl_ready_push_fast(&w->ready, yielded)))
         return resumed_slow(w);
     w->yielded = NULL;

@@ -150,20 +150,24 @@ static int64_t until(int64_t when)
     return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
 }
 
-/* Sleeps until it is called, and passes on whom its ring and its timers wake. */
-static void rest(struct fl_worker *w)
+/* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
+static struct fl_task *rest(struct fl_worker *w)
 {
+    struct fl_task *task = NULL;
     if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
         fl_stack_trim(&w->stacks, TRIM_KEEP);
     while (load_relaxed(&w->runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes it afterwards */
         own_events(w);
         fl_relief_hand_over(w);
+        if ((task = fl_inject_pop(&w->pinned)))
+            break;
         store_release(&w->resting, true);           /* [duty] pairs with fl_relief_call: nothing is left here */
         if (load_acquire(&w->duty) != FL_DUTY_REST) /* [duty] pairs with fl_relief_call */
             break;
         fl_ring_sleep(&w->ring, until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
     }
     store_relaxed(&w->resting, false); /* own: who would call it reads its duty as well */
+    return task;
 }
 
 static struct fl_task *serve(struct fl_worker *w)
@@ -189,6 +193,7 @@ static void go_to_host(struct fl_worker *w)
 struct fl_task *fl_relief_aside(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
+    struct fl_task *task;
     int64_t nap = NAP_MIN;
     if (w->counted) {
         w->counted = false;
@@ -199,7 +204,8 @@ struct fl_task *fl_relief_aside(struct fl_worker *w)
             return NULL;
         uint32_t duty = load_acquire(&w->duty); /* [duty] pairs with fl_relief_call */
         if (duty == FL_DUTY_REST) {
-            rest(w);
+            if ((task = rest(w)))
+                return task;
             go_to_host(w);
             nap = NAP_MIN;
             continue;
@@ -210,8 +216,7 @@ struct fl_task *fl_relief_aside(struct fl_worker *w)
             w->counted = true;
             return NULL;
         }
-        struct fl_task *task = serve(w);
-        if (task)
+        if ((task = serve(w)))
             return task;
         int64_t timer = until(fl_worker_earliest_timer(w));
         fl_ring_sleep(&w->ring, nap < timer ? nap : timer);

@@ -29,14 +29,17 @@ struct fl_stack;
 
 /** Flags of a task. All but zero send its end through the slow path. */
 enum fl_task_flag {
-    FL_TASK_LINKED = 1,  /**< in its scope's list of tasks that have parked (sync/cancel.c) */
-    FL_TASK_FRAME = 2,   /**< carries a stolen in-frame fork, which counts in no scope (sync/frame.c) */
-    FL_TASK_THREAD = 4,  /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
-    FL_TASK_NEW = 8,     /**< has not begun; `sp` is set if it was given a stack of its own */
-    FL_TASK_PARKED = 16, /**< has parked on the stack it runs on */
-    FL_TASK_LOCALS = 32, /**< has task-local values (sync/local.c) */
-    FL_TASK_HOG = 64,    /**< has computed for long without a stop, while it had a stack to be kept (sched/monitor.c) */
+    FL_TASK_LINKED = 1,   /**< in its scope's list of tasks that have parked (sync/cancel.c) */
+    FL_TASK_FRAME = 2,    /**< carries a stolen in-frame fork, which counts in no scope (sync/frame.c) */
+    FL_TASK_THREAD = 4,   /**< a kernel thread of its own (FILCH_MODEL_11), or a plain thread that waits */
+    FL_TASK_NEW = 8,      /**< has not begun; `sp` is set if it was given a stack of its own */
+    FL_TASK_PARKED = 16,  /**< has parked on the stack it runs on */
+    FL_TASK_LOCALS = 32,  /**< has task-local values (sync/local.c) */
+    FL_TASK_PINNED = 128, /**< goes on on its home worker alone (sched/announce.c) */
+    FL_TASK_HOG = 64,     /**< has computed for long without a stop, while it had a stack to be kept (sched/monitor.c) */
 };
+
+#define FL_TASK_BOUND (FL_TASK_THREAD | FL_TASK_PINNED) /* never in a ready queue */
 
 /** One who has come first to the place where an in-frame fork ends and is met (sync/frame.c). */
 struct fl_fork_end {
@@ -105,6 +108,8 @@ struct fl_task {
     struct fl_timer timer; /**< of its sleep: here and not on its stack, where each look would be a page of its own (docs/decisions/0008) */
     void *fake;            /**< ASan's handle of its frames, while it is parked */
     int32_t drained;       /**< the socket that it last received all from that was there, plus one: a hint (io/socket.c) */
+    uint16_t home;         /**< FL_TASK_PINNED: index of that worker */
+    uint8_t pins;          /**< FL_TASK_PINNED: how often */
     bool shaded;           /**< in a shield: cancels of the scope it is a child of pass it over; under that scope's lock */
 };
 

@@ -69,12 +69,28 @@ void fl_wake_one(struct filch_runtime *runtime)
     }
 }
 
-void fl_make_ready(struct fl_task *task)
+/* A task that no ready queue is for. */
+static FL_COLD void make_bound_ready(struct fl_task *task)
 {
-    if (unlikely(task->flags & FL_TASK_THREAD)) {
+    if (task->flags & FL_TASK_THREAD) {
         _Atomic(uint32_t) *futex = &task->futex;
         store_release(futex, 1); /* [futex] pairs with fl_park_thread; the task may be gone from here on */
         fl_futex_wake(futex, 1);
+        return;
+    }
+    struct filch_runtime *runtime = task->runtime;
+    add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet, so the runtime is there */
+    struct fl_worker *home = runtime->workers[task->home];
+    fl_inject_push(&home->pinned, task);
+    if (home != fl_self())
+        fl_ring_wake(&home->ring);
+    sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
+}
+
+void fl_make_ready(struct fl_task *task)
+{
+    if (unlikely(task->flags & FL_TASK_BOUND)) {
+        make_bound_ready(task);
         return;
     }
     struct fl_worker *w = fl_self();
@@ -112,7 +128,7 @@ struct fl_task *fl_worker_tell(struct fl_worker *w)
     struct filch_scope *scope = w->ended_scope;
     w->ended_scope = NULL;
     struct fl_task *joiner = fl_join_told(scope, w->ended);
-    if (joiner && unlikely(joiner->flags & FL_TASK_THREAD)) {
+    if (joiner && unlikely(joiner->flags & FL_TASK_BOUND)) {
         fl_make_ready(joiner);
         joiner = NULL;
     }
@@ -322,7 +338,9 @@ void fl_worker_put_aside(struct fl_worker *w, struct fl_task *task)
 struct fl_task *fl_worker_injected(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
-    struct fl_task *task;
+    struct fl_task *task = fl_inject_pop(&w->pinned);
+    if (unlikely(task != NULL))
+        return task;
     while ((task = fl_inject_pop(&runtime->inject))) {
         if (likely(!(task->flags & FL_TASK_HOG)) || fl_full_duty(w))
             return task;

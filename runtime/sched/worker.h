@@ -89,6 +89,7 @@ struct fl_worker {
 
     struct fl_ready ready;
     struct fl_sleeper sleeper;
+    struct fl_inject pinned;                          /**< ready tasks that go on nowhere else */
     FL_ALIGN_PAIR _Atomic(struct fl_worker *) beggar; /**< a thief that asks to be given work */
     struct fl_mail mail;                              /**< what this worker was given when it asked */
     struct fl_ring ring;
@@ -163,6 +164,7 @@ struct filch_runtime {
     struct fl_fork_place forks[FL_FORK_PLACES];
     struct fl_lock outside_lock; /**< guards outside: descriptors for tasks that come from plain threads */
     struct fl_pool_cache outside;
+    struct fl_stack_cache outside_stacks;
 };
 
 /** Stands for the worker of a plain thread: it has no task, no deque, no runtime. */
@@ -335,5 +337,7 @@ struct fl_task *fl_item_task(struct fl_worker *w, const struct fl_item *item);
 /** A descriptor for callers that have no worker of their own; the runtime's lock. */
 struct fl_task *fl_outside_get(struct filch_runtime *runtime);
 void fl_outside_put(struct filch_runtime *runtime, struct fl_task *task);
+/** The same for stacks; the worker that the task ends on keeps it. */
+struct fl_stack *fl_outside_stack(struct filch_runtime *runtime, unsigned cls);
 
 #endif

@@ -73,14 +73,23 @@ static void let_them_go_first(struct fl_worker *w, filch_scope *scope)
     fl_deque_bound(&w->hot.deque_, mine < SPAWN_BOUND ? SPAWN_BOUND - mine : SPAWN_BOUND / 16);
 }
 
+static void begin_on_own_stack(struct fl_task *task)
+{
+    task->stack->task = task;
+    task->low = fl_stack_floor(task->stack);
+    task->why = NULL;
+    task->sp = fl_context_make(task->stack->top, fl_worker_loop);
+    task->flags |= FL_TASK_PARKED;
+}
+
 /* A child with a descriptor of its own from the start. @return 0 or -errno. */
 static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
 {
-    bool thread = w->hot.kind_ == FL_KIND_THREAD;
+    bool thread = options->isolated || w->runtime->model == FILCH_MODEL_11, outside = w->hot.kind_ == FL_KIND_THREAD;
     int cls = options->stack_size ? fl_stack_class(options->stack_size) : 0, error = 0;
     if (cls < 0)
         return cls;
-    struct fl_task *task = thread ? fl_outside_get(w->runtime) : fl_pool_get(&w->pool);
+    struct fl_task *task = thread || outside ? fl_outside_get(w->runtime) : fl_pool_get(&w->pool);
     if (!task)
         return -ENOMEM;
     fl_task_begin(task, w->runtime, scope);
@@ -95,23 +104,25 @@ static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_
         return error;
     }
     if (cls > (int)w->runtime->stack_class) {
-        task->stack = fl_stack_get(&w->stacks, (unsigned)cls);
-        if (task->stack) {
-            task->stack->task = task;
-            task->low = fl_stack_floor(task->stack);
-            task->why = NULL;
-            task->sp = fl_context_make(task->stack->top, fl_worker_loop);
-            task->flags |= FL_TASK_PARKED;
-        }
+        task->stack = outside ? fl_outside_stack(w->runtime, (unsigned)cls) : fl_stack_get(&w->stacks, (unsigned)cls);
+        if (!task->stack)
+            error = -ENOMEM;
+        else
+            begin_on_own_stack(task);
     }
-    struct fl_item item = {.whose = (uintptr_t)task | FL_WHOSE_TASK};
-    if ((cls > (int)w->runtime->stack_class && !task->stack) || !fl_deque_push(&w->hot.deque_, &item)) {
-        if (task->flags & FL_TASK_PARKED)
-            fl_stack_put(&w->stacks, task->stack);
+    if (!error && outside) /* an isolated task has no deque */
+        fl_inject_push(&w->runtime->inject, task);
+    else if (!error && !fl_deque_push(&w->hot.deque_, &(struct fl_item){.whose = (uintptr_t)task | FL_WHOSE_TASK}))
+        error = -ENOMEM;
+    if (!error)
+        return 0;
+    if (task->flags & FL_TASK_PARKED)
+        fl_stack_put(&w->stacks, task->stack);
+    if (outside)
+        fl_outside_put(w->runtime, task);
+    else
         fl_pool_put(&w->pool, task);
-        return -ENOMEM;
-    }
-    return 0;
+    return error;
 }
 
 static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn *fn, void *arg)
@@ -125,7 +136,7 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
     else
         add_acq_rel(fl_join_others(scope), 1); /* [told] the caller is a child of it, so it can't be joined before this */
     int error = 0;
-    if (options->name || options->stack_size || options->inherit || w->hot.kind_ == FL_KIND_THREAD)
+    if (options->name || options->stack_size || options->inherit || options->isolated || w->hot.kind_ == FL_KIND_THREAD)
         error = spawn_task(w, scope, options, fn, arg);
     else if (!fl_deque_push(&w->hot.deque_, &(struct fl_item){.fn = (uintptr_t)fn, .arg = (uintptr_t)arg, .whose = (uintptr_t)scope}))
         error = -ENOMEM;
@@ -136,10 +147,8 @@ static int spawn(filch_scope *scope, const filch_task_options *options, filch_fn
             sub_acq_rel(fl_join_others(scope), 1); /* [told] as if it had never been */
         return error;
     }
-    if (w->hot.kind_ != FL_KIND_WORKER)
-        return 0;
     fl_notify(w->runtime);
-    if (mine && bound)
+    if (mine && bound && w->hot.kind_ == FL_KIND_WORKER)
         let_them_go_first(w, scope);
     return 0;
 }
@@ -295,7 +304,8 @@ int filch_join_slow_(filch_scope *scope)
             fl_park_give_way(w, first);
         w = fl_self();
     }
-    if (scope->owner_->inner_ == scope && has_room(w, scope)) /* a child in place belongs to the innermost scope */
+    /* A child in place belongs to the innermost scope; one that is not pinned does not run on the stack of one that is. */
+    if (scope->owner_->inner_ == scope && has_room(w, scope) && !(fl_scope_owner(scope)->flags & FL_TASK_PINNED))
         while (scope->mine_ >= FILCH_CHILD_) {
             if (!run_child(w, scope))
                 return wait_for_children(scope);

@@ -35,7 +35,7 @@ Test(run, a_bad_config_is_EINVAL)
         {.stack_size = (size_t)128 << 20},
         {.model = FILCH_MODEL_N1, .workers = 2},
         {.model = (filch_model)3},
-        {.pin = (filch_pin)3},
+        {.pin = (filch_pinning)3},
     };
     FOR_EACH_CONFIG(config, bad)
     {
