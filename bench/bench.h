@@ -93,6 +93,9 @@ filch_runtime *bench_runtime(const struct bench_run *run);
 /** What the user wants a runtime to be. */
 const filch_config *bench_config(const struct bench_run *run);
 
+/** Says how many workers a BENCH_APART has started, where that is not what bench_config says. */
+void bench_workers(struct bench_run *run, unsigned workers);
+
 /** Hands over the figure of this run, in the workload's unit. Once a run. */
 void bench_result(struct bench_run *run, double value);
 
@@ -118,7 +121,7 @@ __attribute__((format(printf, 1, 2))) void bench_say(const char *format, ...);
 extern const struct bench bench_fork, bench_flat, bench_batch, bench_skynet, bench_uts, bench_queens, bench_sort_integers, bench_matmul;
 extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select, bench_park, bench_cancel, bench_timers, bench_server;
 extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree, bench_echo, bench_http, bench_pread;
-extern const struct bench bench_stranded;
+extern const struct bench bench_stranded, bench_stall;
 
 int bench_tour(int argc, char **argv);
 

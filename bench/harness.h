@@ -41,6 +41,7 @@ struct bench_record {
     size_t runs;
     json_t *check; /* of the first run */
     bool wrong;
+    unsigned workers; /* of a BENCH_APART; 0: as many as the settings say */
 };
 
 struct bench_run {

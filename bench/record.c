@@ -33,6 +33,11 @@ const filch_config *bench_config(const struct bench_run *run)
     return &run->config;
 }
 
+void bench_workers(struct bench_run *run, unsigned workers)
+{
+    run->record->workers = workers;
+}
+
 static void keep(const struct bench_run *run, struct bench_series *series, double value)
 {
     if (run->keep && series->values && series->count < run->record->runs)

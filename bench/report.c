@@ -89,7 +89,14 @@ static json_t *params_json(const struct bench_settings *settings)
 
 static unsigned workers(const struct bench_settings *settings, const struct bench_outcome *outcome)
 {
-    return settings->form->place == BENCH_ALONE ? 0 : settings->form->place == BENCH_APART ? (unsigned)settings->workers : outcome->workers;
+    switch (settings->form->place) {
+    case BENCH_ALONE:
+        return 0;
+    case BENCH_APART:
+        return outcome->main.workers ? outcome->main.workers : (unsigned)settings->workers;
+    default:
+        return outcome->workers;
+    }
 }
 
 /* ---- text ---- */
