@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -70,7 +71,7 @@ static double value_of(unsigned bucket)
     return ((double)(bucket - (shift << SUB_BITS)) + 0.5) * (double)((uint64_t)1 << shift);
 }
 
-static double percentile(const struct load *load, double percent)
+double load_latency(const struct load *load, double percent)
 {
     uint64_t total = 0, sum = 0;
     for (unsigned i = 0; i < LOAD_BUCKETS; i++)
@@ -78,7 +79,7 @@ static double percentile(const struct load *load, double percent)
     for (unsigned i = 0; i < LOAD_BUCKETS; i++) {
         sum += load->late[i];
         if (total && (double)sum >= (double)total * percent / 100)
-            return value_of(i);
+            return value_of(i) / 1e3;
     }
     return 0;
 }
@@ -99,6 +100,7 @@ static int open_connection(struct connection *connection, const struct sockaddr_
         return -errno;
     setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = PATIENCE}, sizeof(struct timeval));
     return connect(connection->fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
 }
 
@@ -110,9 +112,14 @@ static int plain_send(const struct load *load, const struct connection *connecti
 
 static int plain_recv(const struct load *load, struct connection *connection, char *buffer)
 {
-    ssize_t got = recv(connection->fd, buffer, load->reply_length, MSG_WAITALL);
-    if (got != (ssize_t)load->reply_length)
-        return got < 0 ? -errno : -EPIPE;
+    for (size_t got = 0; got < load->reply_length;) {
+        ssize_t part = recv(connection->fd, buffer + got, load->reply_length - got, 0);
+        if (part < 0 && errno == EINTR)
+            continue; /* the end of an earlier ring: who waits with a limit is not put back to sleep */
+        if (part <= 0)
+            return part == 0 ? -EPIPE : errno == EAGAIN ? -ETIME : -errno;
+        got += (size_t)part;
+    }
     if (memcmp(buffer, load->reply + shift_of(load, connection), load->reply_length) != 0)
         return -EBADMSG;
     connection->sequence++;
@@ -323,8 +330,8 @@ void load_report(struct bench_run *run, const struct load *load)
 {
     bench_result(run, (double)load->cpu / 1e3 / (double)load->requests);
     bench_more(run, "rate", "requests/s", (double)load->requests / ((double)load->ns / 1e9));
-    bench_more(run, "latency_us.p50", "us", percentile(load, 50) / 1e3);
-    bench_more(run, "latency_us.p99", "us", percentile(load, 99) / 1e3);
+    bench_more(run, "latency_us.p50", "us", load_latency(load, 50));
+    bench_more(run, "latency_us.p99", "us", load_latency(load, 99));
     bench_more(run, "busy", "% CPU", 100 * (double)load->cpu / (double)load->ns);
     bench_more(run, "memory", "bytes/connection", (double)load->memory / (double)load->connections);
 }

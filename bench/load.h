@@ -25,6 +25,9 @@ struct load {
 /** @return 0; -EBADMSG a reply was wrong; -EPIPE the server closed a connection; another -errno */
 int load_run(struct load *load, const struct server *server);
 
+/** The latency that `percent` percent of the requests did not exceed, in us. */
+double load_latency(const struct load *load, double percent);
+
 /** Hands over what every server is judged by. */
 void load_report(struct bench_run *run, const struct load *load);
 

@@ -4,7 +4,7 @@
  * A server is forked, so that its CPU time is the process's, whatever threads it uses, and the kernel's work in its system calls is in it.
  * What a packet costs on its way through the loopback device is paid by who sends it: the sender's system call carries it into the
  * receiver's socket, and so client and server share that in the same way under every form. Server and client have different CPUs where
- * there are two.
+ * there are enough: one more than the server has workers.
  *
  * The client reads the clock and counts from outside, and ends the server by SIGKILL, so nothing of that is in a server's own code. */
 #include "serve.h"
@@ -84,12 +84,13 @@ static _Noreturn void child(serve_fn *fn, const struct serve *serve, const cpu_s
 
 int server_start(struct server *server, serve_fn *fn, const struct serve_protocol *protocol, const filch_config *config, int port)
 {
-    cpu_set_t client, cpus;
+    cpu_set_t client, cpus, both;
     *server = (struct server){.pid = -1, .port = port};
     if (sched_getaffinity(0, sizeof server->allowed, &server->allowed) < 0)
         return -errno;
     share_cpus(&server->allowed, config->workers, &client, &cpus);
-    server->apart = CPU_COUNT(&server->allowed) > 1;
+    CPU_AND(&both, &client, &cpus);
+    server->apart = CPU_COUNT(&both) == 0;
     struct serve serve = {.protocol = protocol, .config = config, .fd = listen_at(&server->port)};
     if (serve.fd < 0)
         return serve.fd;

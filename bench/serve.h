@@ -46,9 +46,10 @@ struct serve {
 /** Serves until the process is killed. @return -errno */
 typedef int serve_fn(const struct serve *serve);
 
-int serve_filch(const struct serve *serve); /* a task a connection */
-int serve_epoll(const struct serve *serve); /* one loop over ready descriptors */
-int serve_uring(const struct serve *serve); /* one loop over completions */
+int serve_filch(const struct serve *serve);     /* a task a connection */
+int serve_filch_hog(const struct serve *serve); /* the same, and a task that computes all the time */
+int serve_epoll(const struct serve *serve);     /* one loop over ready descriptors */
+int serve_uring(const struct serve *serve);     /* one loop over completions */
 
 struct server {
     pid_t pid;

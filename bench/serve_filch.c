@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server of tasks: one accepts and spawns one for each connection, which receives and sends as if it were alone. */
+/* A server of tasks: one accepts and spawns one for each connection, which receives and sends as if it were alone. A hog beside them
+ * never parks, and keeps a worker for itself. */
 #include "serve.h"
 
 #include <errno.h>
@@ -64,8 +65,29 @@ static int accept_all(void *arg)
     }
 }
 
+static int hog(void *arg)
+{
+    (void)arg;
+    for (volatile bool over = false; !over;)
+        ;
+    return 0;
+}
+
+static int accept_beside_hog(void *arg)
+{
+    FILCH_SCOPE(s);
+    int r = filch_spawn(&s, hog, NULL);
+    return r < 0 ? r : accept_all(arg);
+}
+
 int serve_filch(const struct serve *serve)
 {
     server = serve;
     return filch_run(serve->config, accept_all, NULL);
+}
+
+int serve_filch_hog(const struct serve *serve)
+{
+    server = serve;
+    return filch_run(serve->config, accept_beside_hog, NULL);
 }

@@ -551,9 +551,9 @@ static int report(struct bench_run *run, FILE *in)
         bench_result(run, bench_percentile(us, count, 99));
         bench_spread(run, "due_us", due, due_count);
         bench_more(run, "overdue", "% of time", 100 * overdue / ((double)tasks * seconds * 1e6));
-        bench_more(run, "wake-ups", "", (double)count);
+        bench_more(run, "wake-ups", "of all", (double)count);
         bench_more(run, "wake-ups.fewest", "", (double)least);
-        bench_more(run, "stalls", "", (double)stalls);
+        bench_more(run, "stalls", "of all", (double)stalls);
         bench_more(run, "cpu", "% CPU", 100 * (double)cpu / (seconds * 1e9));
         bench_check(run, "stopped", (double)least < quiet / NAP / 4, 0);
         bench_check(run, "early", early, 0);
