@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Unwind: from a copy of a stack, and the registers that are known, to the calls. See unwind.c. */
+#ifndef FL_MACHINE_UNWIND_H
+#define FL_MACHINE_UNWIND_H
+
+#include "base/attr.h"
+
+#if defined(__x86_64__)
+#define FL_UNWIND_REGS 17 /* rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8-r15, return address */
+#define FL_UNWIND_FP 6
+#define FL_UNWIND_SP 7
+#else
+#define FL_UNWIND_REGS 32 /* x0-x30, sp */
+#define FL_UNWIND_FP 29
+#define FL_UNWIND_SP 31
+#endif
+
+#define FL_UNWIND_BYTES (64 * 1024) /* of a stack, at most: what is deeper is not told */
+
+/** A stack at one moment. */
+struct fl_snapshot {
+    uintptr_t pc;
+    bool exact;                          /**< pc is an instruction that is to be run, else one behind that which runs */
+    uint64_t known;                      /**< bits: registers below whose value is known; always the stack pointer */
+    uint64_t regs[FL_UNWIND_REGS];       /**< by their DWARF number */
+    uintptr_t low, high;                 /**< what was copied: [sp, high), high - low <= FL_UNWIND_BYTES */
+    uint64_t words[FL_UNWIND_BYTES / 8]; /**< the copy */
+};
+
+/** As fl_culprit_backtrace. One caller at a time. */
+size_t fl_unwind(const struct fl_snapshot *snapshot, void **ret_pcs, size_t max, size_t *ret_sure);
+/** As fl_culprit_symbol. One caller at a time. */
+void fl_unwind_symbol(uintptr_t pc, char *text, size_t size);
+
+/** Copies memory of this process that may be gone, or belong to a thread that writes it. @return whether all of it could be read. One caller at a time. */
+bool fl_unwind_peek(void *to, uintptr_t from, size_t size);
+
+#endif
