@@ -14,6 +14,7 @@
  * A forked child has the memory but no workers: filch_submit, filch_call and filch_stop on a runtime of the parent return -ECHILD there (a page that the kernel wipes on fork tells). */
 #include "base/panic.h"
 #include "debug/deadlock.h"
+#include "debug/stall.h"
 #include "io/op.h"
 #include "machine/clock.h"
 #include "machine/futex.h"
@@ -33,8 +34,9 @@
 #define THREAD_STACK (256 * 1024) /* a carrier's own stack: it only starts and ends there */
 #define HELPERS 64                /* threads at most for calls that wait, if the host does not say */
 #define HELPERS_MAX 1024
-#define RELIEFS 64       /* threads at most that stand in for stalled ones, if the host does not say */
-#define GRACE 1000000000 /* ns a cancelled runtime is waited for */
+#define STALL_AFTER 10000000 /* ns */
+#define RELIEFS 64           /* threads at most that stand in for stalled ones, if the host does not say */
+#define GRACE 1000000000     /* ns a cancelled runtime is waited for */
 
 const char *filch_version(void)
 {
@@ -59,6 +61,7 @@ static const struct fl_hooks hooks = {
     .unlink = fl_scope_unlink,
     .cancel_operation = fl_op_cancel,
     .locals_end = fl_locals_end,
+    .stalled = fl_stall_tell,
     .stuck = fl_deadlock_find,
 };
 
@@ -202,6 +205,8 @@ static int check(const filch_config *config)
         return -EINVAL;
     if (config->io > FILCH_IO_EPOLL || config->helpers > HELPERS_MAX)
         return -EINVAL;
+    if (config->stall_after < 0 || (config->on_stall && config->model == FILCH_MODEL_11))
+        return -EINVAL;
     if (config->relief > FL_RELIEFS_MAX && config->relief != FILCH_RELIEF_NONE)
         return -EINVAL;
     if (config->model == FILCH_MODEL_N1 && config->workers > 1)
@@ -280,6 +285,8 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     snprintf(runtime->name, sizeof runtime->name, "%s", config->name ? config->name : "filch");
     runtime->hooks = &hooks;
     runtime->on_deadlock = config->on_deadlock;
+    runtime->on_stall = config->on_stall;
+    runtime->stall_after = config->stall_after ? config->stall_after : STALL_AFTER;
     int cls = fl_stack_class(config->stack_size ? config->stack_size : 65536);
     if (cls < 0)
         return cls;

@@ -24,6 +24,10 @@ typedef struct filch_stats {
     uint64_t sleeps;         /**< times a worker went to sleep with nothing to do */
     uint64_t operations;     /**< operations submitted to a ring */
     uint64_t timers;         /**< timers that expired */
+    uint64_t stalls;         /**< times a task was found to keep its kernel thread while others may have waited */
+    uint64_t relief_calls;   /**< times that another thread was called in its place */
+    uint64_t relief_refused; /**< times that one was wanted while there were as many as may be */
+    uint64_t reliefs;        /**< such threads that exist, most of them at rest */
     uint64_t stacks;         /**< task stacks that exist */
     uint64_t stacks_guarded; /**< of these, with a guard page */
     uint64_t stack_bytes;    /**< address space of the stacks */

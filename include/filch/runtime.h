@@ -34,6 +34,26 @@ typedef enum filch_io {
  * @param report text, some lines, that says who waits for what and who holds it; gone when this returns */
 typedef void filch_deadlock_fn(filch_runtime *runtime, const char *report);
 
+/** A task that keeps its kernel thread: it computes, or blocks in a call that filch knows nothing of. Everything in it is gone when filch_stall_fn returns. */
+typedef struct filch_stall {
+    unsigned worker;  /**< whose thread it keeps; reliefs have indices from filch_workers() on */
+    int tid;          /**< the kernel thread's id */
+    const char *task; /**< the task's name, or NULL */
+    const char *
+        function; /**< what the task was begun with, "parse (reader.c:17)" as far as is known, or NULL. The one that stalls may be called from there, or be a child that runs in place */
+    int64_t ns;   /**< so long already */
+    bool off_cpu; /**< it sleeps in the kernel; else it computes, or waits for a CPU */
+    const char *where;     /**< in words: the system call and what for, a page fault, who holds the mutex */
+    const char *backtrace; /**< lines, innermost call first, those that are guessed marked by "?"; "": not to be had */
+    unsigned reliefs;      /**< threads that stand in for stalled ones now */
+    unsigned relief_max;   /**< of so many at most; when all are out, what has not begun waits until one is back */
+    uint64_t unreported;   /**< stalls since the last report that were not reported */
+    const char *text;      /**< all of this as lines of text */
+} filch_stall;
+
+/** Told of a stall, once for each that lasts, while it lasts; at most ten a second. Called on a kernel thread of the pool of helpers; the next report waits until it returns. */
+typedef void filch_stall_fn(filch_runtime *runtime, const filch_stall *stall);
+
 #define FILCH_RELIEF_NONE ((unsigned)-1)
 
 /** How a runtime is made. Zero means "choose for me" in every field. */
@@ -53,6 +73,9 @@ typedef struct filch_config {
     unsigned
         relief; /**< kernel threads at most, beside the workers, that go on in place of stalled ones; started when needed; 0: 64; up to 1024;
                       * FILCH_RELIEF_NONE: none. Only FILCH_MODEL_MN has any */
+    filch_stall_fn
+        *on_stall;       /**< who is told of stalls: filch_stall_print, or one of the host's own; NULL: nobody. Not with FILCH_MODEL_11 */
+    int64_t stall_after; /**< ns that a stall lasts before it is reported; 0: 10 ms */
 } filch_config;
 
 /** Runs `fn(arg)` as the first task of a new runtime, waits until it and all it spawned have ended, and stops the runtime.
@@ -85,6 +108,9 @@ FILCH_API int filch_stop(filch_runtime *runtime, int64_t deadline);
 
 /** Writes the report to stderr. Context: config.on_deadlock. */
 FILCH_API void filch_deadlock_print(filch_runtime *runtime, const char *report);
+
+/** Writes the report to stderr. Context: config.on_stall. */
+FILCH_API void filch_stall_print(filch_runtime *runtime, const filch_stall *stall);
 
 /** Writes the report to stderr and aborts. Context: config.on_deadlock. */
 FILCH_API void filch_deadlock_panic(filch_runtime *runtime, const char *report);

@@ -8,6 +8,7 @@
 
 void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
 {
+    struct fl_monitor *monitor = &((filch_runtime *)(uintptr_t)runtime)->monitor;
     *ret_stats = (filch_stats){0};
     for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
@@ -20,6 +21,10 @@ void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
         ret_stats->operations += load_relaxed(&w->ring.operations); /* counter */
         ret_stats->timers += load_relaxed(&w->wheel.expired);       /* counter */
     }
+    ret_stats->stalls = load_relaxed(&monitor->stalls);          /* counter */
+    ret_stats->relief_calls = load_relaxed(&monitor->calls);     /* counter */
+    ret_stats->relief_refused = load_relaxed(&monitor->refused); /* counter */
+    ret_stats->reliefs = fl_total(runtime) - runtime->count;
     struct fl_stacks_info info;
     fl_stacks_info(runtime->stacks, &info);
     ret_stats->stacks = info.stacks;

@@ -40,15 +40,16 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define STALLED 200000      /* ns */
-#define TICK 700000         /* ns */
-#define RECHECK 150000      /* ns */
-#define OVERDUE 50000       /* ns: a live worker fires its timers sooner */
-#define STATE_EVERY 3000000 /* ns between looks at whether a stalled carrier is on its CPU */
-#define CROWDED 10000000    /* ns */
-#define LINGER 20000000     /* ns */
-#define LIGHT_EVERY 1000000 /* ns */
-#define SPARE_AFTER 5000000 /* ns of being awake after which there is a relief in store */
+#define STALLED 200000       /* ns */
+#define TICK 700000          /* ns */
+#define RECHECK 150000       /* ns */
+#define OVERDUE 50000        /* ns: a live worker fires its timers sooner */
+#define STATE_EVERY 3000000  /* ns between looks at whether a stalled carrier is on its CPU */
+#define CROWDED 10000000     /* ns */
+#define LINGER 20000000      /* ns */
+#define LIGHT_EVERY 1000000  /* ns */
+#define SPARE_AFTER 5000000  /* ns of being awake after which there is a relief in store */
+#define TELL_EVERY 100000000 /* ns between reports */
 #define IDLE_TICKS 4
 #define STACK (256 * 1024)
 
@@ -57,6 +58,7 @@ struct fl_record {
     int64_t asked;    /**< when its worker had last looked round when the monitor made its look due, ns; 0: it has not */
     int64_t asked_at; /**< when that was */
     int64_t state_at; /**< when `off` was found out */
+    bool told;        /**< the host was */
     bool stalled;
     bool off; /**< its carrier is not on the CPU: it sleeps in the kernel */
 };
@@ -71,6 +73,7 @@ struct view {
     unsigned hogged;           /**< reliefs among `computing` */
     unsigned out;              /**< reliefs that do not rest */
     bool idle;                 /**< somebody of full duty is */
+    bool watched;              /**< so it need not be watched */
     bool recheck;              /**< somebody has been asked */
     bool ready, ready_outside; /**< what was woken waits with stalled workers; with nobody */
     bool unstarted, expected;  /**< what has not begun waits; timers or operations are there */
@@ -137,6 +140,24 @@ static bool has_ready(struct fl_worker *w, int64_t now)
            (fl_ring_polls(&w->ring) ? fl_ring_promising(&w->ring) : fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
 }
 
+/* Has the host told, if the stall has lasted long enough and none was reported just now. */
+static void tell(struct filch_runtime *runtime, struct fl_worker *w, struct fl_record *record, int64_t now)
+{
+    struct fl_monitor *monitor = &runtime->monitor;
+    int64_t looked = load_relaxed(&w->looked); /* hint: checked again by who reports it */
+    if (now - looked < runtime->stall_after || now - monitor->told_at < TELL_EVERY || !runtime->hooks->stalled(runtime, w, looked))
+        return;
+    record->told = true;
+    monitor->told_at = now;
+}
+
+/* Whether nothing need be watched. */
+static bool is_watched(struct filch_runtime *runtime, uint64_t word)
+{
+    unsigned idle = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
+    return idle >= (runtime->on_stall ? runtime->count : 1);
+}
+
 static void see(struct filch_runtime *runtime, struct view *view)
 {
     struct fl_monitor *monitor = &runtime->monitor;
@@ -153,9 +174,14 @@ static void see(struct filch_runtime *runtime, struct view *view)
         }
         view->out += fl_is_relief(w);
         bool stalled = judge(w, record, view);
-        if (stalled && !record->stalled)
+        if (stalled && !record->stalled) {
             add_relaxed(&monitor->stalls, 1); /* counter */
+            add_relaxed(&monitor->untold, 1); /* counter */
+            record->told = false;
+        }
         record->stalled = stalled;
+        if (stalled && runtime->on_stall && !record->told)
+            tell(runtime, w, record, view->now);
         if (stalled) {
             *(record->off ? &view->away : &view->computing) += 1;
             view->hogged += !record->off && fl_is_relief(w);
@@ -165,6 +191,7 @@ static void see(struct filch_runtime *runtime, struct view *view)
         }
     }
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] pairs with fl_monitor_stir */
+    view->watched = is_watched(runtime, word);
     view->idle = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) != 0;
     view->ready_outside = load_relaxed(&runtime->inject.count) != 0; /* hint: looked at again */
     view->unstarted |= load_relaxed(&runtime->heavy.count) != 0;     /* hint: looked at again */
@@ -321,8 +348,7 @@ static void sleep_while_watched(struct filch_runtime *runtime)
     struct fl_monitor *monitor = &runtime->monitor;
     store_seq_cst(&monitor->asleep, 1);                /* [watch] pairs with fl_monitor_stir */
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] behind it */
-    bool watched = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) != 0;
-    if (!watched)
+    if (!is_watched(runtime, word))
         store_relaxed(&monitor->asleep, 0);                                              /* own: it looks round now */
     while (load_acquire(&monitor->asleep) && load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
         fl_futex_wait(&monitor->asleep, 1, INT64_MAX);
@@ -348,7 +374,7 @@ static void *monitor_main(void *arg)
     while (load_acquire(&runtime->state) != FL_ENDING) { /* [end] pairs with filch_stop */
         see(runtime, &view);
         act(runtime, &view);
-        monitor->idle_ticks = view.idle && view.out == 0 && !view.recheck ? monitor->idle_ticks + 1 : 0;
+        monitor->idle_ticks = view.watched && view.out == 0 && !view.recheck ? monitor->idle_ticks + 1 : 0;
         if (monitor->idle_ticks >= IDLE_TICKS)
             sleep_while_watched(runtime);
         else

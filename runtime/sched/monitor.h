@@ -24,6 +24,9 @@ struct fl_monitor {
     int64_t called_light;            /**< when the last relief of light duty was called, ns */
     unsigned idle_ticks;             /**< so many times in a row somebody was idle */
     _Atomic(uint64_t) stalls, calls; /**< counters: stalls noticed; reliefs called */
+    int64_t told_at;                 /**< when a stall was last reported, ns */
+    _Atomic(bool) telling;           /**< somebody reports one */
+    _Atomic(uint64_t) untold;        /**< counter: not reported since */
     _Atomic(uint64_t) refused;       /**< counter: times that one was wanted and there were as many as may be */
 };
 

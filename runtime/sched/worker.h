@@ -20,6 +20,8 @@
 
 #include <pthread.h>
 
+struct fl_worker;
+
 /** What the floors above give the scheduler, so that no arrow points up. */
 struct fl_hooks {
     bool (*fork_ended)(struct fl_task *task, int result); /**< an in-frame fork has ended here; false: its descriptor is kept */
@@ -28,7 +30,8 @@ struct fl_hooks {
     void (*unlink)(struct fl_task *task);                               /**< a FL_TASK_LINKED task has ended */
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
     void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
-    bool (*stuck)(struct filch_runtime *runtime, char **ret_text);      /**< nothing can happen but by tasks: can none go on? */
+    bool (*stalled)(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked); /**< the host wants to know who stalls w */
+    bool (*stuck)(struct filch_runtime *runtime, char **ret_text); /**< nothing can happen but by tasks: can none go on? */
 };
 
 /** What a worker is for. Regular ones have full duty for ever; a relief's is set by who calls and who dismisses it (sched/relief.c). */
@@ -155,6 +158,8 @@ struct filch_runtime {
     _Atomic(uint32_t) *alive;       /**< a page the kernel wipes in a forked child: 0 there */
     _Atomic(uint32_t) held;         /**< threads of the host that may yet wake a task */
     _Atomic(uint64_t) asked;        /**< how much had happened when it was last asked whether it is stuck */
+    filch_stall_fn *on_stall;       /**< NULL: the host doesn't want to know */
+    int64_t stall_after;            /**< ns */
     filch_deadlock_fn *on_deadlock; /**< NULL: the host doesn't want to know */
     _Atomic(uint32_t) visitors;     /**< plain threads and other runtimes' workers that are about to wake a worker */
     _Atomic(uint32_t) fifos;        /**< counter: being opened (io/file.c) */

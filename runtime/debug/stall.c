@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* The report of a stall: which task, in what, for how long.
+ *
+ * The monitor only says which worker; the look at its thread, at the tables for unwinding and at symbols takes milliseconds the first time, and what the host does with a report may take longer
+ * still. So a thread of the pool of helpers does it, one report at a time.
+ *
+ * Nothing is stopped meanwhile. The worker's last look round is read before and after: if it is the same, the task has not come back in between, and all that was
+ * read belongs to it. Its name is the program's memory and may be gone by then: it is copied in a way that cannot fault, and forgotten if the task has come back.
+ *
+ * Who blocks on a mutex of pthread's is told who seems to hold it: the thread that has locked it stands in the mutex (glibc), and of the tasks that are parked the one whose stack has
+ * the mutex' address in it. That is a guess, and called one. */
+#include "debug/stall.h"
+
+#include "machine/clock.h"
+#include "machine/culprit.h"
+
+#include <filch/debug.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FRAMES 24      /* of a backtrace */
+#define NAME 64        /* bytes of a task's name that are shown */
+#define SEARCHED 10000 /* parked tasks whose stacks are searched for a mutex */
+#define DEEP 16384     /* bytes of each */
+#define TEXT 6144      /* bytes of a report */
+
+struct telling {
+    struct fl_job job;
+    struct filch_runtime *runtime;
+    struct fl_worker *w;
+    int64_t looked;
+    struct fl_culprit culprit;
+    uint64_t mutex; /* that it seems to wait for; 0: none */
+    unsigned searched;
+    char name[NAME], function[128], where[256], holder[160], backtrace[4096], text[TEXT];
+    uint64_t stack[DEEP / 8];
+};
+
+/* Copies memory that may be gone. */
+static bool peek(void *to, const void *from, size_t size)
+{
+    struct iovec local = {to, size}, remote = {(void *)(uintptr_t)from, size};
+    return syscall(SYS_process_vm_readv, getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+/* A string of the program's. Byte by byte at worst: the page behind it may not be there. */
+static void copy_name(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+    while (from && n < size - 1 && peek(to + n, from + n, 1) && to[n])
+        n++;
+    to[n] = 0;
+}
+
+static FL_PRINTF(3, 4) size_t add(char *text, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+    size_t used = strlen(text);
+    va_start(ap, fmt);
+    int n = vsnprintf(text + used, size - used, fmt, ap);
+    va_end(ap);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool still(const struct telling *t)
+{
+    return load_acquire(&t->w->looked) == t->looked; /* hint: it looks round before anything else changes */
+}
+
+/* ---- the mutex ---- */
+
+__attribute__((no_sanitize("address", "thread"))) static void look_for_mutex(struct fl_stack *stack, void *arg)
+{
+    struct telling *t = arg;
+    struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* hint: shown */
+    const struct fl_why *why = task ? task->why : NULL;
+    if (!why || task->stack != stack || t->holder[0] || t->searched++ >= SEARCHED)
+        return;
+    uintptr_t sp = (uintptr_t)task->sp, top = stack->top;
+    if (sp < stack->low || sp >= top)
+        return;
+    size_t size = top - sp < DEEP ? top - sp : DEEP;
+    char name[NAME];
+    if (!peek(t->stack, (void *)sp, size & ~(size_t)7))
+        return;
+    for (size_t i = 0; i < size / 8; i++)
+        if (t->stack[i] == t->mutex) {
+            copy_name(name, sizeof name, fl_task_name(task));
+            snprintf(t->holder, sizeof t->holder, "task %s%s%p, parked: %s", name[0] ? name : "", name[0] ? " " : "", (void *)task,
+                     why->name);
+            return;
+        }
+}
+
+/* glibc's pthread_mutex_t: the word that its waiters sleep on, a count, the thread that holds it. */
+static void find_holder(struct telling *t)
+{
+    int32_t mutex[3];
+    const struct fl_culprit *culprit = &t->culprit;
+    if (culprit->call != SYS_futex || culprit->args[0] == 0 || !peek(mutex, (void *)(uintptr_t)culprit->args[0], sizeof mutex))
+        return;
+    if (mutex[0] == 0 || mutex[2] <= 0)
+        return;
+    unsigned total = fl_total(t->runtime), owner = total;
+    for (unsigned i = 0; i < total; i++)
+        if (load_relaxed(&t->runtime->workers[i]->tid) == mutex[2]) /* hint: it does not change */
+            owner = i;
+    if (owner == total)
+        return; /* another thread's, or no mutex */
+    t->mutex = culprit->args[0];
+    fl_stacks_each(t->runtime->stacks, look_for_mutex, t);
+    add(t->where, sizeof t->where, ", a mutex locked on worker %u", owner);
+    if (t->holder[0])
+        add(t->where, sizeof t->where, ", it seems by %s", t->holder);
+}
+
+/* ---- the report ---- */
+
+__attribute__((no_sanitize("address", "thread"))) static void look_at_task(struct telling *t)
+{
+    struct fl_task *task =
+        (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &t->w->hot.current_)); /* hint: of no use if it has come back */
+    if (!task)
+        return;
+    const void *fn = (const void *)(uintptr_t)task->fn;
+    copy_name(t->name, sizeof t->name, fl_task_name(task));
+    if (fn)
+        fl_culprit_symbol((const char *)fn + 1, t->function, sizeof t->function); /* as if it had been called there */
+    char *offset = strstr(t->function, "+0x1");
+    if (offset)
+        memmove(offset, offset + 4, strlen(offset + 4) + 1);
+}
+
+__attribute__((no_sanitize("address", "thread"))) static void look_at_stack(struct telling *t, int tid)
+{
+    void *pcs[FRAMES];
+    size_t sure = 0;
+    struct fl_stack *stack = t->w->stack;
+    uintptr_t low = stack ? stack->low : 0, high = stack ? stack->top : 0;
+    size_t n = stack ? fl_culprit_backtrace(tid, low, high, pcs, FRAMES, &sure) : 0;
+    for (size_t i = 0; i < n; i++) {
+        char symbol[160];
+        fl_culprit_symbol(pcs[i], symbol, sizeof symbol);
+        add(t->backtrace, sizeof t->backtrace, "    %c %s\n", i < sure ? '#' : '?', symbol);
+    }
+}
+
+static unsigned reliefs_out(struct filch_runtime *runtime)
+{
+    unsigned out = 0;
+    for (unsigned i = runtime->count; i < fl_total(runtime); i++)
+        out += load_relaxed(&runtime->workers[i]->duty) != FL_DUTY_REST; /* hint: shown */
+    return out;
+}
+
+static void tell(struct telling *t)
+{
+    struct filch_runtime *runtime = t->runtime;
+    int tid = load_relaxed(&t->w->tid); /* hint: set before it ran anything */
+    int64_t ns = fl_clock() - t->looked;
+    if (!still(t) || fl_culprit_look(tid, &t->culprit) < 0)
+        return;
+    look_at_task(t);
+    fl_culprit_say(&t->culprit, t->where, sizeof t->where);
+    find_holder(t);
+    look_at_stack(t, tid);
+    if (!still(t))
+        return;
+    filch_stall stall = {
+        .worker = t->w->index,
+        .tid = tid,
+        .task = t->name[0] ? t->name : NULL,
+        .function = t->function[0] ? t->function : NULL,
+        .ns = ns,
+        .off_cpu = t->culprit.off_cpu,
+        .where = t->where,
+        .backtrace = t->backtrace,
+        .reliefs = reliefs_out(runtime),
+        .relief_max = runtime->relief_max,
+        .unreported = exchange_relaxed(&runtime->monitor.untold, 0), /* counter */
+        .text = t->text,
+    };
+    add(t->text, sizeof t->text, "filch: task %s%s%s has kept worker %u of %s (thread %d) for %.1f ms: %s; %u of %u reliefs out%s\n%s",
+        stall.task       ? stall.task
+        : stall.function ? ""
+                         : "?",
+        stall.task && stall.function ? " = " : "", stall.function ? stall.function : "", stall.worker, runtime->name, stall.tid,
+        (double)ns / 1e6, stall.where, stall.reliefs, stall.relief_max,
+        stall.relief_max && stall.reliefs >= stall.relief_max ? ", no more may be" : "", stall.backtrace);
+    runtime->on_stall(runtime, &stall);
+}
+
+static void run(struct fl_job *job)
+{
+    struct telling *t = fl_container_of(job, struct telling, job);
+    struct filch_runtime *runtime = t->runtime;
+    tell(t);
+    free(t);
+    store_release(&runtime->monitor.telling, false); /* own: whoever has set it; the last touch */
+}
+
+bool fl_stall_tell(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked)
+{
+    bool none = false;
+    if (!cas_acq_rel(&runtime->monitor.telling, &none, true)) /* own: one at a time */
+        return false;
+    struct telling *t = calloc(1, sizeof *t);
+    if (t) {
+        t->job.run = run;
+        t->runtime = runtime;
+        t->w = w;
+        t->looked = looked;
+        fl_list_init(&t->job.node);
+        if (fl_helpers_submit(&runtime->helpers, &t->job) == 0)
+            return true;
+    }
+    free(t);
+    store_release(&runtime->monitor.telling, false); /* own: as above */
+    return false;
+}
+
+void filch_stall_print(filch_runtime *runtime, const filch_stall *stall)
+{
+    (void)runtime;
+    fputs(stall->text, stderr);
+}

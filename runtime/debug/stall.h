@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Who stalls a worker, for the host. See stall.c. */
+#ifndef FL_DEBUG_STALL_H
+#define FL_DEBUG_STALL_H
+
+#include "sched/worker.h"
+
+/** Has the host told of the task that `w` runs, if it still does when a helper comes to it; w had last looked round at `looked`. The monitor calls it. Never waits.
+ * @return false: nobody is there to tell it now */
+bool fl_stall_tell(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked);
+
+#endif
