@@ -15,7 +15,7 @@
  * The last relief that there may be stays at light duty: a hundred who stall cannot take all.
  * Where more run than there are CPUs, the reliefs go back to light duty and, when nobody has been stalled for LINGER, to rest.
  *
- * The monitor sleeps while some worker is idle and no relief is out, and is stirred by the one that ceases to be idle.
+ * The monitor sleeps while some worker is idle, and is stirred by the one that ceases to be idle.
  *
  * Invariants
  *   1. While the monitor is asleep, a worker is idle, or the one that has ceased to be is about to wake it.
@@ -342,16 +342,19 @@ static void act(struct filch_runtime *runtime, struct view *view)
         fl_relief_new(runtime); /* -ENOSPC, or it is tried again */
 }
 
-/* Sleeps until it is stirred, if somebody is idle who keeps the watch. */
-static void sleep_while_watched(struct filch_runtime *runtime)
+/* Sleeps until it is stirred, if somebody is idle who keeps the watch; not for long while reliefs are out, who may have to be told to rest. */
+static void sleep_while_watched(struct filch_runtime *runtime, bool reliefs)
 {
     struct fl_monitor *monitor = &runtime->monitor;
     store_seq_cst(&monitor->asleep, 1);                /* [watch] pairs with fl_monitor_stir */
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] behind it */
     if (!is_watched(runtime, word))
-        store_relaxed(&monitor->asleep, 0);                                              /* own: it looks round now */
+        store_relaxed(&monitor->asleep, 0); /* own: it looks round now */
+    int64_t until = reliefs ? fl_clock() + LINGER : INT64_MAX;
     while (load_acquire(&monitor->asleep) && load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
-        fl_futex_wait(&monitor->asleep, 1, INT64_MAX);
+        if (!fl_futex_wait(&monitor->asleep, 1, until))
+            break;
+    store_relaxed(&monitor->asleep, 0); /* own: it looks round now */
     monitor->awake_since = fl_clock();
     monitor->idle_ticks = 0;
 }
@@ -374,9 +377,9 @@ static void *monitor_main(void *arg)
     while (load_acquire(&runtime->state) != FL_ENDING) { /* [end] pairs with filch_stop */
         see(runtime, &view);
         act(runtime, &view);
-        monitor->idle_ticks = view.watched && view.out == 0 && !view.recheck ? monitor->idle_ticks + 1 : 0;
+        monitor->idle_ticks = view.watched && !view.recheck ? monitor->idle_ticks + 1 : 0;
         if (monitor->idle_ticks >= IDLE_TICKS)
-            sleep_while_watched(runtime);
+            sleep_while_watched(runtime, view.out != 0);
         else
             pause_(view.recheck ? RECHECK : TICK);
     }

@@ -304,6 +304,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     else if (took > LOOK_EVERY)
         w->budget_full = w->budget_full / 4 > 1 ? w->budget_full / 4 : 1;
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
+    fl_panic_if(load_relaxed(&w->blocked),
+                "a task has parked between filch_blocking_enter and filch_blocking_leave"); /* own: this worker's */
     ask_kernel(w, now);
     fl_wheel_fire(&w->wheel, now);
     if (unlikely(load_relaxed(&w->duty) == FL_DUTY_REST)) /* hint: it looks again */
