@@ -2,9 +2,15 @@
 /* The monitor: a thread that sees which workers are stalled, and who is to stand in for them (relief.c).
  *
  * A worker is stalled when its task has not called the runtime for STALLED: it computes, or it is in a system call, or in a page fault. That hurts nobody while another worker is
- * idle: that one keeps the watch (idle.h). When nobody is idle, the monitor looks every TICK. A worker writes down when it last looked round; if that is long ago, the
- * monitor makes the next look due and comes back after RECHECK: who has not answered by then has not dispatched since. Nothing is asked of a worker that
- * runs short tasks, and no signal is sent to one that runs a long one.
+ * idle: that one keeps the watch (idle.h), and the monitor sleeps. Each worker writes down when it looks round. When that is long ago, the monitor makes the next look due
+ * and comes back after RECHECK: who has not answered by then has not dispatched since. Nothing is asked of a worker that runs short tasks, and no signal is
+ * sent to one that runs a long one.
+ *
+ * When does it look? A wake-up by the clock costs 3 us on bare metal and 20 on a virtual machine, so it cannot look a thousand times a second for nothing.
+ *   - Workers that are busy notice each other: now and then a look round reads when another one has looked last, and wakes the monitor. This costs nothing and takes 0.3 ms.
+ *   - A worker that was the last to be idle, and is no more, stirs it; it looks again after FIRST.
+ *   - Else, which matters when the last live worker stalls, it looks as often as costs it half a percent of a CPU (slow_tick).
+ *   - For FAST after a stall has begun it looks every TICK: where one task stalls, others will.
  *
  * What is done about it depends on where the stalled carriers are:
  *   off the CPU   (asleep in the kernel, or announced) its CPU is free: a relief of full duty, as soon as anything is expected that it could do. As many as there are
@@ -15,11 +21,9 @@
  * The last relief that there may be stays at light duty: a hundred who stall cannot take all.
  * Where more run than there are CPUs, the reliefs go back to light duty and, when nobody has been stalled for LINGER, to rest.
  *
- * The monitor sleeps while some worker is idle, and is stirred by the one that ceases to be idle.
- *
  * Invariants
- *   1. While the monitor is asleep, a worker is idle, or the one that has ceased to be is about to wake it.
- *   2. Only the monitor makes reliefs and takes duties away; a task that announces a blocking call may call one that rests.
+ *   1. While the monitor sleeps, a worker is idle, or the last one that was is about to stir it.
+ *   2. Only the monitor makes reliefs and takes duties away; a task that announces a blocking call may call one.
  *   3. Its decisions are hints: whatever it decides, nothing is lost and nothing runs twice.
  *
  * Memory ordering
@@ -40,8 +44,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define STALLED 200000       /* ns */
-#define TICK 700000          /* ns */
+#define STALLED 200000 /* ns */
+#define TICK 700000    /* ns between looks for FAST after the last stall has begun; else as often as SHARE allows, and at least every ... */
+#define TICK_MAX 4000000     /* ns */
+#define FAST 1000000000      /* ns */
+#define SHARE 200            /* one part in so many of a CPU is what looking may cost while nothing stalls */
+#define FIRST 250000         /* ns: after it was stirred, when a worker has just begun */
 #define RECHECK 150000       /* ns */
 #define OVERDUE 50000        /* ns: a live worker fires its timers sooner */
 #define STATE_EVERY 3000000  /* ns between looks at whether a stalled carrier is on its CPU */
@@ -50,15 +58,16 @@
 #define LIGHT_EVERY 1000000  /* ns */
 #define SPARE_AFTER 5000000  /* ns of being awake after which there is a relief in store */
 #define TELL_EVERY 100000000 /* ns between reports */
-#define IDLE_TICKS 4
+#define CALM 10
 #define STACK (256 * 1024)
 
 /** What it knows of one worker. */
 struct fl_record {
-    int64_t asked;    /**< when its worker had last looked round when the monitor made its look due, ns; 0: it has not */
-    int64_t asked_at; /**< when that was */
-    int64_t state_at; /**< when `off` was found out */
-    bool told;        /**< the host was */
+    int64_t asked;     /**< when its worker had last looked round when the monitor made its look due, ns; 0: it has not */
+    int64_t asked_at;  /**< when that was */
+    int64_t asked_cpu; /**< CPU time that its carrier had used by then, ns */
+    int64_t state_at;  /**< when `off` was found out */
+    bool told;         /**< the host was */
     bool stalled;
     bool off; /**< its carrier is not on the CPU: it sleeps in the kernel */
 };
@@ -99,11 +108,28 @@ static bool is_at_rest(struct fl_worker *w)
     return load_acquire(&w->resting) && load_relaxed(&w->duty) == FL_DUTY_REST; /* [duty] as for a call; hint */
 }
 
+/* CPU time that a worker's carrier has used, ns. */
+static int64_t clock_of(struct fl_worker *w)
+{
+    struct timespec ts;
+    clockid_t clock;
+    if (pthread_getcpuclockid(w->thread, &clock) != 0 || clock_gettime(clock, &ts) < 0)
+        return 0;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void ask(struct fl_worker *w, struct fl_record *record, int64_t looked, int64_t now)
+{
+    record->asked = looked;
+    record->asked_at = now;
+    record->asked_cpu = clock_of(w);
+}
+
 static bool judge(struct fl_worker *w, struct fl_record *record, struct view *view)
 {
-    bool busy = load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)) != NULL; /* hint: looked at again */
-    int64_t looked = load_relaxed(&w->looked);                                                /* hint: looked at again */
-    if (load_relaxed(&w->blocked)) {                                                          /* hint: looked at again */
+    bool busy = fl_is_busy(w);
+    int64_t looked = load_relaxed(&w->looked); /* hint: looked at again */
+    if (load_relaxed(&w->blocked)) {           /* hint: looked at again */
         record->off = true;
         record->state_at = 0;
         return true;
@@ -114,9 +140,8 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct view *vi
     }
     _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
     if (record->asked != looked || load_relaxed(budget) > 0) { /* hint: who dispatches writes it, and perhaps over what was asked */
-        record->asked = looked;
-        record->asked_at = view->now;
-        store_relaxed(budget, 0); /* hint: makes it look round; said again until it answers */
+        store_relaxed(budget, 0);                              /* hint: makes it look round; said again until it answers */
+        ask(w, record, looked, view->now);
         view->recheck = true;
         return false;
     }
@@ -124,10 +149,15 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct view *vi
         view->recheck = true;
         return false;
     }
-    if (view->now - record->state_at > STATE_EVERY) {
+    if (!record->stalled || view->now - record->state_at > STATE_EVERY) {
         record->off = is_off_cpu(load_relaxed(&w->tid)); /* hint: set before it ran anything */
         record->state_at = view->now;
     }
+    if (!record->stalled && !record->off && clock_of(w) - record->asked_cpu < RECHECK / 2) {
+        ask(w, record, looked, view->now); /* neither asleep nor computing: other programs have its CPU */
+        return false;
+    }
+    store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
     if (!record->off)
         store_relaxed(&w->stall_of, looked); /* hint: for its own look round */
     return true;
@@ -178,6 +208,7 @@ static void see(struct filch_runtime *runtime, struct view *view)
             add_relaxed(&monitor->stalls, 1); /* counter */
             add_relaxed(&monitor->untold, 1); /* counter */
             record->told = false;
+            monitor->fast_until = view->now + FAST;
         }
         record->stalled = stalled;
         if (stalled && runtime->on_stall && !record->told)
@@ -342,26 +373,36 @@ static void act(struct filch_runtime *runtime, struct view *view)
         fl_relief_new(runtime); /* -ENOSPC, or it is tried again */
 }
 
-/* Sleeps until it is stirred, if somebody is idle who keeps the watch; not for long while reliefs are out, who may have to be told to rest. */
-static void sleep_while_watched(struct filch_runtime *runtime, bool reliefs)
+/* Waits until somebody wakes it, and at most until `until`. */
+static void wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
 {
     struct fl_monitor *monitor = &runtime->monitor;
-    store_seq_cst(&monitor->asleep, 1);                /* [watch] pairs with fl_monitor_stir */
+    store_seq_cst(&monitor->asleep, state);            /* [watch] pairs with fl_monitor_stir */
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] behind it */
-    if (!is_watched(runtime, word))
-        store_relaxed(&monitor->asleep, 0); /* own: it looks round now */
-    int64_t until = reliefs ? fl_clock() + LINGER : INT64_MAX;
-    while (load_acquire(&monitor->asleep) && load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
-        if (!fl_futex_wait(&monitor->asleep, 1, until))
+    if (state == FL_MONITOR_SLEEPS && !is_watched(runtime, word))
+        store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE); /* own: it looks round now */
+    while (load_acquire(&monitor->asleep) == state &&
+           load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
+        if (!fl_futex_wait(&monitor->asleep, state, until))
             break;
-    store_relaxed(&monitor->asleep, 0); /* own: it looks round now */
-    monitor->awake_since = fl_clock();
-    monitor->idle_ticks = 0;
+    store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE); /* own: it looks round now */
 }
 
-static void pause_(int64_t ns)
+static int64_t thread_clock(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* How long to the next look while nothing is amiss, so that looking costs what it may. */
+static int64_t slow_tick(struct fl_monitor *monitor)
+{
+    int64_t used = thread_clock() - monitor->used;
+    monitor->used += used;
+    monitor->cost += (used - monitor->cost) / 16;
+    int64_t tick = monitor->cost * SHARE;
+    return tick < TICK ? TICK : tick > TICK_MAX ? TICK_MAX : tick;
 }
 
 static void *monitor_main(void *arg)
@@ -369,6 +410,8 @@ static void *monitor_main(void *arg)
     struct filch_runtime *runtime = arg;
     struct fl_monitor *monitor = &runtime->monitor;
     struct view view;
+    bool fresh = true;
+    unsigned calm = 0; /* so many times in a row nothing had to be watched */
     char name[16];
     snprintf(name, sizeof name, "%.*s/mon", 11, runtime->name);
     prctl(PR_SET_NAME, name);
@@ -377,11 +420,20 @@ static void *monitor_main(void *arg)
     while (load_acquire(&runtime->state) != FL_ENDING) { /* [end] pairs with filch_stop */
         see(runtime, &view);
         act(runtime, &view);
-        monitor->idle_ticks = view.watched && !view.recheck ? monitor->idle_ticks + 1 : 0;
-        if (monitor->idle_ticks >= IDLE_TICKS)
-            sleep_while_watched(runtime, view.out != 0);
-        else
-            pause_(view.recheck ? RECHECK : TICK);
+        int64_t tick = slow_tick(monitor);
+        calm = view.watched && !view.recheck ? calm + 1 : 0;
+        if (view.recheck) {
+            nanosleep(&(struct timespec){.tv_nsec = RECHECK}, NULL);
+        } else if (fresh) {
+            nanosleep(&(struct timespec){.tv_nsec = FIRST}, NULL);
+            fresh = false;
+        } else if (calm < CALM) {
+            wait_(runtime, FL_MONITOR_DOZES, view.now + (view.now < monitor->fast_until ? TICK : tick));
+        } else {
+            wait_(runtime, FL_MONITOR_SLEEPS, view.out ? view.now + LINGER : INT64_MAX);
+            monitor->awake_since = fl_clock();
+            fresh = true;
+        }
     }
     return NULL;
 }
@@ -389,8 +441,22 @@ static void *monitor_main(void *arg)
 void fl_monitor_wake(struct filch_runtime *runtime)
 {
     struct fl_monitor *monitor = &runtime->monitor;
-    if (exchange_acq_rel(&monitor->asleep, 0)) /* [watch] pairs with sleep_while_watched */
+    if (exchange_acq_rel(&monitor->asleep, FL_MONITOR_AWAKE) != FL_MONITOR_AWAKE) /* [watch] pairs with wait_ */
         fl_futex_wake(&monitor->asleep, INT_MAX);
+}
+
+void fl_monitor_stirred(struct filch_runtime *runtime)
+{
+    if (!is_watched(runtime, load_seq_cst(&runtime->idle.word))) /* [watch] behind the leaving of it */
+        fl_monitor_wake(runtime);
+}
+
+void fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now)
+{
+    int64_t looked = load_relaxed(&other->looked);                                                       /* hint: looked at again */
+    if (likely(now - looked < STALLED) || !fl_is_busy(other) || load_relaxed(&other->noticed) == looked) /* hint: looked at again */
+        return;
+    fl_monitor_wake(runtime);
 }
 
 int fl_monitor_start(struct filch_runtime *runtime)

@@ -12,17 +12,26 @@
 struct filch_runtime;
 struct fl_record;
 
+struct fl_worker;
+
+enum fl_monitor_state {
+    FL_MONITOR_AWAKE = 0,
+    FL_MONITOR_DOZES = 1,  /**< to its next look, or until somebody notices a stall */
+    FL_MONITOR_SLEEPS = 2, /**< until nobody is idle any more */
+};
+
 struct fl_monitor {
-    FL_ALIGN_PAIR _Atomic(uint32_t) asleep; /**< futex: 1: it sleeps until somebody stirs it */
+    FL_ALIGN_PAIR _Atomic(uint32_t) asleep; /**< futex: enum fl_monitor_state */
     struct fl_lock lock;                    /**< guards whose duty is what, and who is called */
     pthread_t thread;
     bool started;
     struct fl_record *records;       /**< what it knows of each worker */
+    int64_t used, cost;              /**< CPU time, ns: so far, and of a look on average */
+    int64_t fast_until;              /**< ns */
     int64_t awake_since;             /**< ns */
     int64_t surplus_since;           /**< since when there has been one worker too many, ns; 0: there is none */
     int64_t crowded_since;           /**< since when unstarted work has been waiting behind those that compute, ns; 0: none is */
     int64_t called_light;            /**< when the last relief of light duty was called, ns */
-    unsigned idle_ticks;             /**< so many times in a row somebody was idle */
     _Atomic(uint64_t) stalls, calls; /**< counters: stalls noticed; reliefs called */
     int64_t told_at;                 /**< when a stall was last reported, ns */
     _Atomic(bool) telling;           /**< somebody reports one */
@@ -38,11 +47,16 @@ void fl_monitor_stop(struct filch_runtime *runtime);
 
 FL_COLD void fl_monitor_wake(struct filch_runtime *runtime);
 
-/** A worker has ceased to be idle: the monitor watches over it. */
+FL_COLD void fl_monitor_stirred(struct filch_runtime *runtime);
+
+/** A worker has ceased to be idle: if it was the last one, the monitor watches over it. */
 FL_INLINE void fl_monitor_stir(struct filch_runtime *runtime, struct fl_monitor *monitor)
 {
-    if (unlikely(load_seq_cst(&monitor->asleep))) /* [watch] behind the leaving of `idle` */
-        fl_monitor_wake(runtime);
+    if (unlikely(load_seq_cst(&monitor->asleep) == FL_MONITOR_SLEEPS)) /* [watch] behind the leaving of the idle word */
+        fl_monitor_stirred(runtime);
 }
+
+/** A busy worker looks whether `other` is stalled. */
+void fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now);
 
 #endif

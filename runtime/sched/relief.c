@@ -76,18 +76,25 @@ void fl_relief_stop(struct filch_runtime *runtime)
 
 bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty duty)
 {
-    struct fl_worker *w = NULL;
+    struct fl_worker *w = NULL, *light = NULL;
+    unsigned total = fl_total(runtime), resting = 0;
     fl_lock_take(&runtime->monitor.lock);
-    for (unsigned i = runtime->count; i < fl_total(runtime) && !w; i++) {
+    for (unsigned i = runtime->count; i < total; i++) {
         struct fl_worker *relief = runtime->workers[i];
-        if (load_acquire(&relief->resting) &&
-            load_relaxed(&relief->duty) == FL_DUTY_REST) /* [duty] pairs with fl_relief_aside; own: the lock */
+        uint32_t has = load_relaxed(&relief->duty);                  /* own: the lock */
+        if (has == FL_DUTY_REST && load_acquire(&relief->resting)) { /* [duty] pairs with fl_relief_aside */
+            resting++;
             w = relief;
+        } else if (has == FL_DUTY_LIGHT && !fl_is_busy(relief)) {
+            light = relief;
+        }
     }
-    if (w) {
+    if (duty == FL_DUTY_FULL && light && (runtime->relief_max == 1 || total - runtime->count - resting < runtime->relief_max))
+        w = light; /* it stays where it is */
+    else if (w)
         w->host = host;
+    if (w)
         store_release(&w->duty, duty); /* [duty] pairs with fl_relief_aside */
-    }
     fl_lock_give(&runtime->monitor.lock);
     if (!w)
         return false;

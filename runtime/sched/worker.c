@@ -42,6 +42,7 @@
 #define ASK_EVERY 200000   /* ns that an operation waits for others, while there is work to do */
 #define MANY 32            /* operations that wait for no more */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
+#define NOTICE_EVERY 4     /* looks round between looks at another worker */
 #define LONG 150000        /* ns of a task that the monitor may have noticed */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
 #define FEW 16 /* tasks that events made ready on a worker which is about to run them: not worth a wake-up, the watch sees them */
@@ -306,6 +307,8 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     store_relaxed(fl_atomic(int32_t, &w->hot.budget_), w->budget_full); /* hint: fl_worker_due */
     fl_panic_if(load_relaxed(&w->blocked),
                 "a task has parked between filch_blocking_enter and filch_blocking_leave"); /* own: this worker's */
+    if (++w->rounds % NOTICE_EVERY == 0)
+        fl_monitor_notice(w->runtime, w->runtime->workers[w->rounds / NOTICE_EVERY % fl_total(w->runtime)], now);
     ask_kernel(w, now);
     fl_wheel_fire(&w->wheel, now);
     if (unlikely(load_relaxed(&w->duty) == FL_DUTY_REST)) /* hint: it looks again */

@@ -106,6 +106,8 @@ struct fl_worker {
     _Atomic(uint32_t) duty;                  /**< enum fl_duty */
     _Atomic(bool) resting;                   /**< a relief that can be called */
     _Atomic(int64_t) blocked;                /**< since when its task has been in a call that was announced, ns; 0: it is in none */
+    _Atomic(int64_t) noticed;                /**< when it had last looked round before a stall that the monitor knows of, ns */
+    unsigned rounds;                         /**< looks round */
     _Atomic(int64_t) stall_of;               /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
@@ -207,6 +209,12 @@ FL_INLINE struct fl_task *fl_worker_task(const struct fl_worker *w)
 FL_INLINE void fl_worker_set_task(struct fl_worker *w, struct fl_task *task)
 {
     store_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_), task ? &task->head : NULL); /* own: others take it as a hint */
+}
+
+/** Whether it runs a task, for others. */
+FL_INLINE bool fl_is_busy(struct fl_worker *w)
+{
+    return load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)) != NULL; /* hint: looked at again, or of no consequence */
 }
 
 /** The calling task, or NULL on a plain thread or in the loop. */
