@@ -58,7 +58,7 @@ extern const unsigned fl_call_count;
 
 static bool exists(pid_t tid)
 {
-    return syscall(SYS_tgkill, getpid(), tid, 0) == 0 || errno != ESRCH;
+    return syscall(SYS_tgkill, (long)getpid(), (long)tid, 0L) == 0 || errno != ESRCH;
 }
 
 static int open_file(pid_t tid, const char *name)
@@ -341,6 +341,11 @@ static bool fits(uintptr_t sp, uintptr_t low, uintptr_t high)
     return sp >= low && sp < high && sp % 8 == 0;
 }
 
+static bool same(const struct fl_culprit *a, const struct fl_culprit *b)
+{
+    return a->call == b->call && a->pc == b->pc && a->sp == b->sp && memcmp(a->args, b->args, sizeof a->args) == 0;
+}
+
 enum look { TAKEN, ELSEWHERE, NOT_SO };
 
 /* Fills the snapshot of a thread that sleeps. NOT_SO: it doesn't */
@@ -355,7 +360,7 @@ static enum look look_asleep(pid_t tid, uintptr_t low, uintptr_t high)
     size = size > FL_UNWIND_BYTES ? FL_UNWIND_BYTES : size;
     if (!fl_unwind_peek(snapshot.words, before.sp, size))
         return ELSEWHERE;
-    if (!read_call(tid, &after) || memcmp(&before, &after, sizeof before) != 0)
+    if (!read_call(tid, &after) || !same(&before, &after))
         return NOT_SO;
     snapshot.pc = before.pc;
     snapshot.exact = before.call < 0;
@@ -454,7 +459,7 @@ static bool look_running(pid_t tid, uintptr_t low, uintptr_t high)
     };
     size_t size = (RING_PAGES + 1) * (size_t)sysconf(_SC_PAGESIZE);
     bool taken = false;
-    int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    int fd = (int)syscall(SYS_perf_event_open, &attr, (long)tid, -1L, -1L, (long)PERF_FLAG_FD_CLOEXEC);
     if (fd < 0)
         return false;
     void *ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -61,7 +61,7 @@ static bool peek_by_pipe(char *to, uintptr_t from, size_t size)
         return false;
     while (good && size > 0) {
         long part = size < 4096 ? (long)size : 4096;
-        good = syscall(SYS_write, fds[1], from, part) == part && syscall(SYS_read, fds[0], to, part) == part;
+        good = syscall(SYS_write, (long)fds[1], from, part) == part && syscall(SYS_read, (long)fds[0], to, part) == part;
         to += part;
         from += (uintptr_t)part;
         size -= (size_t)part;
@@ -74,7 +74,8 @@ static bool peek_by_pipe(char *to, uintptr_t from, size_t size)
 bool fl_unwind_peek(void *to, uintptr_t from, size_t size)
 {
     struct iovec local = {to, size}, remote = {(void *)from, size};
-    long n = syscall(SYS_process_vm_readv, getpid(), &local, 1, &remote, 1, 0);
+    long n = syscall(SYS_process_vm_readv, (long)getpid(), &local, 1L, &remote, 1L,
+                     0L); /* an int on the stack would have half a word of garbage above it */
     return n == (long)size || (n < 0 && (errno == EPERM || errno == ENOSYS) && peek_by_pipe(to, from, size));
 }
 
@@ -254,11 +255,6 @@ static bool load(const struct walk *walk, uintptr_t address, uint64_t *ret_word)
     return true;
 }
 
-static bool has(const struct walk *walk, unsigned reg)
-{
-    return reg < FL_UNWIND_REGS && (walk->known & UINT64_C(1) << reg);
-}
-
 static void set(struct walk *walk, unsigned reg, uint64_t value)
 {
     walk->regs[reg] = value;
@@ -286,6 +282,11 @@ static enum step scan(struct walk *walk)
 
 #if FL_LIBDW
 static Dwfl *dwfl;
+
+static bool has(const struct walk *walk, unsigned reg)
+{
+    return reg < FL_UNWIND_REGS && (walk->known & UINT64_C(1) << reg);
+}
 
 /* The vDSO has no file. */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, char **ret_file, Elf **ret_elf)
@@ -490,7 +491,18 @@ static uint64_t frame_size(Dwarf_Frame *frame, uintptr_t function, uintptr_t pc)
     int32_t room = 0;
     if (!fl_unwind_peek(code, function, size))
         return 0;
-    for (size_t i = 0; i + 7 <= size; i++) {
+    size_t start = size > 4 && memcmp(code, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
+    int64_t pushed = -16;
+    if (start + 4 <= size &&
+        memcmp(&code[start], "\x55\x48\x89\xe5", 4) == 0) /* push %rbp, mov %rsp, %rbp: those behind may save nothing, and only make room */
+        for (size_t i = start + 4; i + 1 < size; i++) {
+            i += code[i] == 0x41;
+            if ((code[i] & 0xf8) != 0x50)
+                break;
+            pushed -= 8;
+        }
+    deepest = pushed < deepest ? pushed : deepest;
+    for (size_t i = start; i + 7 <= size; i++) {
         if (memcmp(&code[i], "\x48\x83\xec", 3) == 0) { /* sub $room, %rsp */
             room = (signed char)code[i + 3];
             break;
@@ -651,6 +663,21 @@ size_t fl_unwind(const struct fl_snapshot *snapshot, void **ret_pcs, size_t max,
 /* ---- symbols ---- */
 
 #if FL_LIBDW
+/* The quick way goes by .debug_aranges, which clang does not make: then all units are asked. */
+static const char *find_line(Dwfl_Module *module, uintptr_t lookup, int *ret_line)
+{
+    Dwarf_Addr bias;
+    Dwfl_Line *known = dwfl_module_getsrc(module, lookup);
+    if (known)
+        return dwfl_lineinfo(known, NULL, ret_line, NULL, NULL, NULL);
+    for (Dwarf_Die *unit = NULL; (unit = dwfl_module_nextcu(module, unit, &bias));) {
+        Dwarf_Line *line = dwarf_haspc(unit, lookup - bias) == 1 ? dwarf_getsrc_die(unit, lookup - bias) : NULL;
+        if (line && dwarf_lineno(line, ret_line) == 0)
+            return dwarf_linesrc(line, NULL, NULL);
+    }
+    return NULL;
+}
+
 static bool find_symbol(uintptr_t lookup, const char **ret_name, uintptr_t *ret_start, const char **ret_file, int *ret_line)
 {
     GElf_Sym symbol;
@@ -659,10 +686,9 @@ static bool find_symbol(uintptr_t lookup, const char **ret_name, uintptr_t *ret_
     const char *name = module ? dwfl_module_addrinfo(module, lookup, &offset, &symbol, NULL, NULL, NULL) : NULL;
     if (!name || (symbol.st_size > 0 && offset >= symbol.st_size))
         return false;
-    Dwfl_Line *line = dwfl_module_getsrc(module, lookup);
     *ret_name = name;
     *ret_start = lookup - offset;
-    *ret_file = line ? dwfl_lineinfo(line, NULL, ret_line, NULL, NULL, NULL) : NULL;
+    *ret_file = find_line(module, lookup, ret_line);
     return true;
 }
 #else
