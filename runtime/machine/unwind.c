@@ -8,8 +8,8 @@
  *            a register may be unknown). The end is a return address that is undefined (fl_context_first, the first function of a thread), or 0.
  *   anchor   On x86-64 the tables of a function with a frame pointer want rbp, which is unknown where the calls above have not saved it: most system calls of libc. Then it is
  *            found by the function itself: its prologue tells how far rbp is above the stack pointer, because between calls both stand still. It is believed if a return address lies
- *            there, and the call before that, if it is a direct one, is to this very function. This is as sure as the tables. If the prologue is of another kind (alloca, the
- *            sanitizers' aligned frames), the first return address above whose call is to this function will do, but is a guess.
+ *            there, and the call before that, if it is a direct one, is to this very function. This is as sure as the tables. If that call is to another one (which may have ended in a
+ *            jump to this), it is a guess. If there is no return address (alloca, the sanitizers' aligned frames), the first one above whose call is to this function will do, as a guess.
  *   scan     No tables (libdw is missing, code that was compiled at run time), or they are of no use: the next word that is a return address by its looks, that points behind a call instruction into
  *            a module. It may be left over from a call that has long returned: a guess. From there tables are tried again.
  *
@@ -515,14 +515,15 @@ static uint64_t frame_size(Dwarf_Frame *frame, uintptr_t function, uintptr_t pc)
     return (uint64_t)(-16 - deepest) + (uint64_t)(room > 0 ? room : 0);
 }
 
-static bool may_be_anchor(const struct walk *walk, uintptr_t at, uintptr_t function, bool *ret_by_name)
+enum fit { NONE, ANY, UNKNOWN, EXACT }; /* what calls there: nothing; another function; who knows; this one */
+
+static enum fit fit_of(const struct walk *walk, uintptr_t at, uintptr_t function)
 {
     uint64_t word;
     uintptr_t target;
     if (at % 16 != 0 || !load(walk, at + 8, &word) || !is_return(word, &target))
-        return false;
-    *ret_by_name = target == function;
-    return target == function || target == 0;
+        return NONE;
+    return target == function ? EXACT : target == 0 ? UNKNOWN : ANY;
 }
 
 /* Finds rbp. See the essay. */
@@ -531,24 +532,22 @@ static bool anchor(struct walk *walk, Dwfl_Module *module, Dwarf_Frame *frame, u
     GElf_Sym symbol;
     GElf_Off offset;
     uint64_t word;
-    bool by_name;
     const char *name = dwfl_module_addrinfo(module, lookup, &offset, &symbol, NULL, NULL, NULL);
     if (!name || offset >= symbol.st_size)
         return false;
     uintptr_t function = lookup - offset, sp = walk->regs[FL_UNWIND_SP];
     uintptr_t at = sp + frame_size(frame, function, lookup);
-    if (may_be_anchor(walk, at, function, &by_name)) {
-        set(walk, FL_UNWIND_FP, at);
-        return true;
+    enum fit fit = fit_of(walk, at, function);
+    if (fit == NONE) {
+        at = (sp + 15) & ~(uintptr_t)15;
+        while (load(walk, at, &word) && fit_of(walk, at, function) != EXACT)
+            at += 16;
+        if (!load(walk, at, &word))
+            return false;
     }
-    for (at = (sp + 15) & ~(uintptr_t)15; load(walk, at, &word); at += 16) {
-        if (may_be_anchor(walk, at, function, &by_name) && by_name) {
-            walk->guess = true;
-            set(walk, FL_UNWIND_FP, at);
-            return true;
-        }
-    }
-    return false;
+    walk->guess = walk->guess || fit == NONE || fit == ANY;
+    set(walk, FL_UNWIND_FP, at);
+    return true;
 }
 #else
 static bool anchor(struct walk *walk, Dwfl_Module *module, Dwarf_Frame *frame, uintptr_t lookup)
@@ -613,7 +612,7 @@ static enum step by_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Frame *f
         set(&caller, FL_UNWIND_SP, cfa);
     caller.pc = plain(caller.regs[ra]);
     if (caller.pc == 0)
-        return END;
+        return walk->guess ? LOST : END;
     /* A frame without room of its own is one whose return address is in a register: AArch64, and only the innermost, or that below a signal. */
     bool still = caller.regs[FL_UNWIND_SP] == sp;
     if (!has(&caller, FL_UNWIND_SP) || caller.regs[FL_UNWIND_SP] < sp || (still && !walk->exact && walk->pc != walk->snapshot->pc) ||
