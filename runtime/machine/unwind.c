@@ -49,6 +49,7 @@
 
 #define MODULES 256
 #define PROLOGUE 96 /* bytes */
+#define BUILD_ID 20 /* bytes of it that are compared */
 
 /* ---- memory that may be gone ---- */
 
@@ -86,6 +87,11 @@ struct module {
     uintptr_t bias;       /* what to add to an address in its file */
     char name[32];        /* the last part */
     char *path;
+    unsigned char build_id[BUILD_ID];
+    size_t build_id_size; /* 0: it has none */
+#if FL_LIBDW
+    Dwfl_Module *dwfl; /* NULL: its file cannot be read, or is another one by now */
+#endif
 };
 
 static struct module modules[MODULES];
@@ -108,6 +114,36 @@ static int count_changes(struct dl_phdr_info *info, size_t size, void *arg)
     return 1;
 }
 
+/* What tells a build from another, if it is among these notes in memory. */
+static void note_build_id(struct module *module, const char *at, size_t size)
+{
+    for (ElfW(Nhdr) note; size >= sizeof note;
+         at += sizeof note + note.n_namesz + note.n_descsz, size -= sizeof note + note.n_namesz + note.n_descsz) {
+        memcpy(&note, at, sizeof note);
+        note.n_namesz = (note.n_namesz + 3) & ~3u; /* as far as each reaches */
+        uint32_t wanted = note.n_descsz < BUILD_ID ? note.n_descsz : BUILD_ID;
+        note.n_descsz = (note.n_descsz + 3) & ~3u;
+        if (note.n_namesz > size || note.n_descsz > size || sizeof note + note.n_namesz + note.n_descsz > size)
+            return;
+        if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 || memcmp(at + sizeof note, "GNU", 4) != 0)
+            continue;
+        memcpy(module->build_id, at + sizeof note + 4, wanted);
+        module->build_id_size = wanted;
+        return;
+    }
+}
+
+static bool is_loaded(const struct dl_phdr_info *info, uintptr_t start, uintptr_t end)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        uintptr_t low = info->dlpi_addr + part->p_vaddr;
+        if (part->p_type == PT_LOAD && part->p_flags & PF_R && start >= low && end >= start && end <= low + part->p_filesz)
+            return true;
+    }
+    return false;
+}
+
 static int note_module(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size, (void)arg;
@@ -120,6 +156,8 @@ static int note_module(struct dl_phdr_info *info, size_t size, void *arg)
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + part->p_vaddr, end = start + part->p_memsz;
+        if (part->p_type == PT_NOTE && module->build_id_size == 0 && is_loaded(info, start, end))
+            note_build_id(module, (const char *)start, part->p_memsz);
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
             continue;
         module->start = start < module->start ? start : module->start;
@@ -146,7 +184,7 @@ static void know_modules(void)
     report_modules();
 }
 
-static const struct module *module_of(uintptr_t pc)
+static struct module *module_of(uintptr_t pc)
 {
     for (unsigned i = 0; i < module_count; i++)
         if (pc >= modules[i].start && pc < modules[i].end)
@@ -288,17 +326,19 @@ static bool has(const struct walk *walk, unsigned reg)
     return reg < FL_UNWIND_REGS && (walk->known & UINT64_C(1) << reg);
 }
 
-/* The vDSO has no file. */
+/* The vDSO has no file: this is the one module whose file is asked for. */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, char **ret_file, Elf **ret_elf)
 {
-    (void)name, (void)base, (void)ret_file;
+    static char *copy; /* there is one vDSO */
     Dwarf_Addr start, end;
+    (void)userdata, (void)name, (void)base, (void)ret_file;
     dwfl_module_info(module, NULL, &start, &end, NULL, NULL, NULL, NULL);
-    char *copy = malloc(end - start);
-    if (copy && fl_unwind_peek(copy, start, end - start) && (*ret_elf = elf_memory(copy, end - start)))
-        *userdata = copy; /* kept as long as the program: there is one */
-    else
+    if (!copy && (copy = malloc(end - start)) && !fl_unwind_peek(copy, start, end - start)) {
         free(copy);
+        copy = NULL;
+    }
+    if (copy)
+        *ret_elf = elf_memory(copy, end - start);
     return -1;
 }
 
@@ -309,21 +349,46 @@ static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name
     return dwfl_build_id_find_debuginfo(module, userdata, name, base, file, NULL, 0, ret_file);
 }
 
+/* A library may have been replaced in its folder since it was loaded. */
+static bool is_same_build(const struct module *module)
+{
+    Dwarf_Addr bias;
+    GElf_Addr address;
+    const unsigned char *id;
+    if (module->build_id_size == 0)
+        return true;
+    if (!dwfl_module_getelf(module->dwfl, &bias))
+        return false;
+    int size = dwfl_module_build_id(module->dwfl, &id, &address);
+    return size >= (int)module->build_id_size && memcmp(id, module->build_id, module->build_id_size) == 0;
+}
+
 static void report_modules(void)
 {
     static const Dwfl_Callbacks callbacks = {.find_elf = find_elf, .find_debuginfo = find_debuginfo};
     uintptr_t vdso = getauxval(AT_SYSINFO_EHDR), page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    if (!dwfl && !(dwfl = dwfl_begin(&callbacks)))
+    if (dwfl)
+        dwfl_end(dwfl);
+    if (!(dwfl = dwfl_begin(&callbacks)))
         return;
     dwfl_report_begin(dwfl);
     for (unsigned i = 0; i < module_count; i++) {
-        const struct module *module = &modules[i];
+        struct module *module = &modules[i];
         if (vdso && module->start <= vdso && vdso < module->end)
-            dwfl_report_module(dwfl, module->name, vdso, (module->end + page - 1) & ~(page - 1));
+            module->dwfl = dwfl_report_module(dwfl, module->name, vdso, (module->end + page - 1) & ~(page - 1));
         else
-            dwfl_report_elf(dwfl, module->path, module->path, -1, module->bias, true);
+            module->dwfl = dwfl_report_elf(dwfl, module->path, module->path, -1, module->bias, true);
     }
     dwfl_report_end(dwfl, NULL, NULL);
+    for (unsigned i = 0; i < module_count; i++)
+        if (modules[i].dwfl && !is_same_build(&modules[i]))
+            modules[i].dwfl = NULL;
+}
+
+static Dwfl_Module *dwfl_of(uintptr_t pc)
+{
+    const struct module *module = dwfl ? module_of(pc) : NULL;
+    return module ? module->dwfl : NULL;
 }
 
 /* Works out a location or a value. *ret_value: the value if *ret_is_value, else the address where it is. */
@@ -627,7 +692,7 @@ static enum step by_frame(struct walk *walk, Dwfl_Module *module, Dwarf_Frame *f
 static enum step by_tables(struct walk *walk)
 {
     uintptr_t lookup = walk->pc - !walk->exact;
-    Dwfl_Module *module = dwfl ? dwfl_addrmodule(dwfl, lookup) : NULL;
+    Dwfl_Module *module = dwfl_of(lookup);
     Dwarf_Frame *frame = module ? frame_of(module, lookup) : NULL;
     enum step step = frame ? by_frame(walk, module, frame, lookup) : LOST;
     free(frame);
@@ -681,7 +746,7 @@ static bool find_symbol(uintptr_t lookup, const char **ret_name, uintptr_t *ret_
 {
     GElf_Sym symbol;
     GElf_Off offset;
-    Dwfl_Module *module = dwfl ? dwfl_addrmodule(dwfl, lookup) : NULL;
+    Dwfl_Module *module = dwfl_of(lookup);
     const char *name = module ? dwfl_module_addrinfo(module, lookup, &offset, &symbol, NULL, NULL, NULL) : NULL;
     if (!name || (symbol.st_size > 0 && offset >= symbol.st_size))
         return false;
