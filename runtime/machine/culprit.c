@@ -6,18 +6,21 @@
  * kernel only makes sure that it does not run while it reads. "syscall" belongs to root in a process that is not dumpable (prctl(2), PR_SET_DUMPABLE): then only the state is known.
  *
  * Three files are read one after the other, while the thread goes on as it likes. So what they say is believed if it fits: "syscall" says "running" just when the state is not one of
- * sleep; else it is looked again, a few times. What then still does not fit is left out.
+ * sleep, and of a thread that sleeps, the CPU clock has not moved from before the first to after the last, by not a nanosecond: so it has slept all the time. Else it is looked again, a few
+ * times; what then still does not fit is left out.
  *
  * A system call number of -1, in a thread that sleeps, means that it has come into the kernel by an exception: a page fault that waits for the disk, for memory, for mmap_lock
  * or for a userfaultfd. Stopping and freezing look the same; the state and wchan tell them apart.
  *
  * Where a backtrace starts
- *   asleep   pc and sp of "syscall", and a copy of the stack from sp up by process_vm_readv(2) on ourselves, which fails where a load would fault. "syscall" is read again
- *            afterwards: the same again means that the thread has slept, or has come back to the very same place with the same frames above it.
+ *   asleep   pc and sp of "syscall", and a copy of the stack from sp up by process_vm_readv(2) on ourselves, which fails where a load would fault. The CPU clock
+ *            must stand still meanwhile here, too.
  *   running  nobody can tell its registers but the kernel, so that is asked: a sampling event of the software clock on this thread, in user code only, with all user registers and a copy
  *            of the stack in each sample, taken in the timer's interrupt. The event ends itself with its first sample. perf_event_paranoid of 2 (the kernel's default) allows this for
  *            threads of one's own; 3 (Debian's default), and seccomp profiles of container engines, forbid it: then there is no backtrace. A thread that is in the kernel, or waits
  *            for a CPU, gives no sample either.
+ * What this can wait for is memory: pages of that stack, of code and of tables that are not there must be read, as for any other load.
+ *
  * Both are a copy of one moment. Whatever the thread does afterwards changes nothing in it, and every address in it is checked against the copy's bounds (unwind.c).
  *
  * Sources: proc(5), perf_event_open(2), process_vm_readv(2). */
@@ -173,6 +176,7 @@ int fl_culprit_look(pid_t tid, struct fl_culprit *ret_culprit)
     char text[256];
     for (int look = 0; look < LOOKS; look++) {
         seen = (struct fl_culprit){.call = -1};
+        int64_t before = cpu_time(tid);
         bool asleep = read_call(tid, &seen);
         ssize_t n = read_file(tid, "stat", text, sizeof text);
         if (n < 0 && n != -ESRCH && exists(tid)) {
@@ -188,7 +192,7 @@ int fl_culprit_look(pid_t tid, struct fl_culprit *ret_culprit)
         seen.off_cpu = sleeps(seen.state);
         if (seen.off_cpu && read_file(tid, "wchan", seen.wchan, sizeof seen.wchan) > 0 && strcmp(seen.wchan, "0") == 0)
             seen.wchan[0] = '\0';
-        if (asleep == seen.off_cpu)
+        if (asleep == seen.off_cpu && (!asleep || before == cpu_time(tid)))
             break;
         seen = (struct fl_culprit){.call = -1, .state = seen.state, .off_cpu = seen.off_cpu};
     }
@@ -341,33 +345,29 @@ static bool fits(uintptr_t sp, uintptr_t low, uintptr_t high)
     return sp >= low && sp < high && sp % 8 == 0;
 }
 
-static bool same(const struct fl_culprit *a, const struct fl_culprit *b)
-{
-    return a->call == b->call && a->pc == b->pc && a->sp == b->sp && memcmp(a->args, b->args, sizeof a->args) == 0;
-}
-
 enum look { TAKEN, ELSEWHERE, NOT_SO };
 
 /* Fills the snapshot of a thread that sleeps. NOT_SO: it doesn't */
 static enum look look_asleep(pid_t tid, uintptr_t low, uintptr_t high)
 {
-    struct fl_culprit before = {0}, after = {0};
-    if (!read_call(tid, &before))
+    struct fl_culprit seen;
+    int64_t before = cpu_time(tid);
+    if (!read_call(tid, &seen))
         return NOT_SO;
-    if (before.pc == 0 || !fits(before.sp, low, high))
+    if (seen.pc == 0 || !fits(seen.sp, low, high))
         return ELSEWHERE;
-    size_t size = (high - before.sp) & ~(size_t)7;
+    size_t size = (high - seen.sp) & ~(size_t)7;
     size = size > FL_UNWIND_BYTES ? FL_UNWIND_BYTES : size;
-    if (!fl_unwind_peek(snapshot.words, before.sp, size))
+    if (!fl_unwind_peek(snapshot.words, seen.sp, size))
         return ELSEWHERE;
-    if (!read_call(tid, &after) || !same(&before, &after))
+    if (before < 0 || cpu_time(tid) != before)
         return NOT_SO;
-    snapshot.pc = before.pc;
-    snapshot.exact = before.call < 0;
+    snapshot.pc = seen.pc;
+    snapshot.exact = seen.call < 0;
     snapshot.known = UINT64_C(1) << FL_UNWIND_SP;
-    snapshot.regs[FL_UNWIND_SP] = before.sp;
-    snapshot.low = before.sp;
-    snapshot.high = before.sp + size;
+    snapshot.regs[FL_UNWIND_SP] = seen.sp;
+    snapshot.low = seen.sp;
+    snapshot.high = seen.sp + size;
     return TAKEN;
 }
 

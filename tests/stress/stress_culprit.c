@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* stress_culprit [SEED [SECONDS]]: threads that sleep, run, and end, looked at all the time, by two that look.
  *
- * Laws: no look crashes, waits, or is a data race; what it says of a thread that does nothing but sleep is true. */
+ * Laws: no look crashes, waits, or is a data race; what it says of a thread that does nothing but sleep is true; calls that are sure begin
+ * where a thread begins. */
 #include "machine/culprit.h"
 
 #include "base/atomic.h"
@@ -130,6 +131,10 @@ static void look(struct seat *seat, bool sleeper)
     size_t count = fl_culprit_backtrace(tid, low, high, pcs, FRAMES, &certain);
     for (size_t i = 0; i < count; i++)
         fl_culprit_symbol(pcs[i], text, sizeof text);
+#if FL_LIBDW
+    fl_panic_if(count > 0 && count == certain && count < FRAMES && !strstr(text, "clone"), "%zu calls are sure, and the outermost is %s",
+                count, text);
+#endif
     add_relaxed(&looks, 1);      /* counter */
     add_relaxed(&frames, count); /* counter */
     add_relaxed(&sure, certain); /* counter */

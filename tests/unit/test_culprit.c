@@ -235,6 +235,16 @@ static void let_read_end(void)
     end();
 }
 
+/* A join may be a moment before the end. */
+static void is_over(void)
+{
+    struct fl_culprit seen;
+    int r;
+    for (int i = 0; i < 5000 && (r = fl_culprit_look(tid(), &seen)) == 0; i++)
+        usleep(1000);
+    cr_assert_eq(r, -ESRCH);
+}
+
 /* ---- looks ---- */
 
 Test(culprit, a_read_is_told_with_its_descriptor)
@@ -341,7 +351,6 @@ Test(culprit, a_page_fault_is_told)
 
 Test(culprit, who_has_ended_is_ESRCH)
 {
-    struct fl_culprit seen;
     struct fl_watch watch, late;
     void *pcs[FRAMES];
     size_t sure;
@@ -349,13 +358,10 @@ Test(culprit, who_has_ended_is_ESRCH)
     fl_tests_start(act_read);
     cr_assert_eq(fl_watch_open(&watch, tid()), 0);
     let_read_end();
-    int r;
-    for (int i = 0; i < 1000 && (r = fl_watch_off_cpu(&watch)) != -ESRCH; i++) /* a join may be a moment before the end */
-        usleep(1000);
-    cr_assert_eq(r, -ESRCH);
+    is_over();
+    cr_assert_eq(fl_watch_off_cpu(&watch), -ESRCH);
     fl_watch_close(&watch);
     cr_assert_eq(fl_watch_open(&late, tid()), -ESRCH);
-    cr_assert_eq(fl_culprit_look(tid(), &seen), -ESRCH);
     cr_assert_eq(fl_culprit_backtrace(tid(), suspect.low, suspect.high, pcs, FRAMES, &sure), 0);
 }
 
@@ -376,7 +382,7 @@ Test(culprit, in_a_process_that_cannot_be_dumped_the_state_is_known)
     said(&seen, "off CPU");
     cr_assert_eq(fl_culprit_backtrace(tid(), suspect.low, suspect.high, some, FRAMES, &certain), 0);
     let_read_end();
-    cr_assert_eq(fl_culprit_look(tid(), &seen), -ESRCH);
+    is_over();
 }
 
 Test(culprit, without_proc_the_clock_tells_who_sleeps)
@@ -397,9 +403,8 @@ Test(culprit, without_proc_the_clock_tells_who_sleeps)
     said(&seen, "off CPU");
     cr_assert_eq(fl_watch_open(&watch, tid()), 0);
     let_read_end();
-    usleep(10000);
+    is_over();
     cr_assert_eq(fl_watch_off_cpu(&watch), -ESRCH);
-    cr_assert_eq(fl_culprit_look(tid(), &seen), -ESRCH);
     store_relaxed(&ending, false);  /* counter */
     store_relaxed(&suspect.tid, 0); /* own: it has ended */
     fl_tests_start(act_spin);
@@ -583,6 +588,27 @@ Test(culprit, where_memory_of_ours_may_not_be_read_a_pipe_does)
     fl_tests_start(deep_read);
     await_sleep(SYS_read);
     backtrace(suspect.low, suspect.high);
+    let_read_end();
+    in_order("act_read");
+}
+
+static void *backtrace_main(void *arg)
+{
+    backtrace(suspect.low, suspect.high);
+    return arg;
+}
+
+Test(culprit, a_small_stack_is_enough_to_look_from)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    cr_assert_eq(pipe(pipe_fds), 0);
+    fl_tests_start(deep_read);
+    await_sleep(SYS_read);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 256 * 1024);
+    cr_assert_eq(pthread_create(&thread, &attr, backtrace_main, NULL), 0);
+    pthread_join(thread, NULL);
     let_read_end();
     in_order("act_read");
 }
