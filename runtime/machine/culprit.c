@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /* What a kernel thread of this process is doing.
  *
- * A thread may look at the others of its process by /proc/self/task/<tid>, whatever ptrace restrictions (Yama, hidepid) say: "stat" has the state, "wchan" the place in the
- * kernel, and "syscall" the number of the system call with its arguments, stack pointer and program counter, all while the thread sleeps. Nothing is sent to the thread and it is not stopped; the
- * kernel only makes sure that it does not run while it reads. "syscall" belongs to root in a process that is not dumpable (prctl(2), PR_SET_DUMPABLE): then only the state is known.
+ * A thread may look at the others of its process by /proc/self/task/<tid>, whatever ptrace restrictions (Yama, hidepid) say: "stat" has the
+ * state, "wchan" the place in the kernel, and "syscall" the number of the system call with its arguments, stack pointer and program
+ * counter, all while the thread sleeps. Nothing is sent to the thread and it is not stopped; the kernel only makes sure that it does not
+ * run while it reads. "syscall" belongs to root in a process that is not dumpable (prctl(2), PR_SET_DUMPABLE): then only the state is
+ * known.
  *
- * Three files are read one after the other, while the thread goes on as it likes. So what they say is believed if it fits: "syscall" says "running" just when the state is not one of
- * sleep, and of a thread that sleeps, the CPU clock has not moved from before the first to after the last, by not a nanosecond: so it has slept all the time. Else it is looked again, a few
- * times; what then still does not fit is left out.
+ * Three files are read one after the other, while the thread goes on as it likes. So what they say is believed if it fits: "syscall" says
+ * "running" just when the state is not one of sleep, and of a thread that sleeps, the CPU clock has not moved from before the first to
+ * after the last, by not a nanosecond: so it has slept all the time. Else it is looked again, a few times; what then still does not fit is
+ * left out.
  *
- * A system call number of -1, in a thread that sleeps, means that it has come into the kernel by an exception: a page fault that waits for the disk, for memory, for mmap_lock
- * or for a userfaultfd. Stopping and freezing look the same; the state and wchan tell them apart.
+ * A system call number of -1, in a thread that sleeps, means that it has come into the kernel by an exception: a page fault that waits for
+ * the disk, for memory, for mmap_lock or for a userfaultfd. Stopping and freezing look the same; the state and wchan tell them apart.
  *
  * Where a backtrace starts
- *   asleep   pc and sp of "syscall", and a copy of the stack from sp up by process_vm_readv(2) on ourselves, which fails where a load would fault. The CPU clock
- *            must stand still meanwhile here, too.
- *   running  nobody can tell its registers but the kernel, so that is asked: a sampling event of the software clock on this thread, in user code only, with all user registers and a copy
- *            of the stack in each sample, taken in the timer's interrupt. The event ends itself with its first sample. perf_event_paranoid of 2 (the kernel's default) allows this for
- *            threads of one's own; 3 (Debian's default), and seccomp profiles of container engines, forbid it: then there is no backtrace. A thread that is in the kernel, or waits
- *            for a CPU, gives no sample either.
- * What this can wait for is memory: pages of that stack, of code and of tables that are not there must be read, as for any other load.
+ *   asleep   pc and sp of "syscall", and a copy of the stack from sp up by process_vm_readv(2) on ourselves, which fails where a load would
+ *            fault. The CPU clock must stand still meanwhile here, too.
+ *   running  nobody can tell its registers but the kernel, so that is asked: a sampling event of the software clock on this thread, in user
+ *            code only, with all user registers and a copy of the stack in each sample, taken in the timer's interrupt. The event ends
+ *            itself with its first sample. perf_event_paranoid of 2 (the kernel's default) allows this for threads of one's own; 3
+ *            (Debian's default), and seccomp profiles of container engines, forbid it: then there is no backtrace. A thread that is in the
+ *            kernel, or waits for a CPU, gives no sample either.
+ * Both are a copy of one moment. Whatever the thread does afterwards changes nothing in it, and every address in it is checked against the
+ * copy's bounds (unwind.c).
  *
- * Both are a copy of one moment. Whatever the thread does afterwards changes nothing in it, and every address in it is checked against the copy's bounds (unwind.c).
+ * What all this can wait for is memory: pages of that stack, of code and of tables that are not there must be read, as for any other load.
  *
  * Sources: proc(5), perf_event_open(2), process_vm_readv(2). */
 #include "machine/culprit.h"
@@ -371,7 +376,8 @@ static enum look look_asleep(pid_t tid, uintptr_t low, uintptr_t high)
     return TAKEN;
 }
 
-/* The registers that are sampled, and the DWARF number of each, in the order of the kernel's numbers, which is that of the sample. -1: the program counter */
+/* The registers that are sampled, and the DWARF number of each, in the order of the kernel's numbers, which is that of the sample. -1: the
+ * program counter */
 #if defined(__x86_64__)
 #define SAMPLE_REGS    \
     (UINT64_C(0x1ff) | \

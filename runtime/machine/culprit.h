@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The culprit: what a kernel thread of our own process is doing, seen from another one without a signal and without stopping it. See culprit.c and unwind.c.
+/* The culprit: what a kernel thread of our own process is doing, seen from another one without a signal and without stopping it. See
+ * culprit.c and unwind.c.
  *
- * Any number of threads may call; those that need the unwinder's tables take turns, and one that has waited a tenth of a second for its turn gives up. */
+ * Any number of threads may call; those that need the unwinder's tables take turns, and one that has waited a tenth of a second for its
+ * turn gives up. */
 #ifndef FL_MACHINE_CULPRIT_H
 #define FL_MACHINE_CULPRIT_H
 
@@ -18,7 +20,8 @@ struct fl_watch {
 /** @return 0; -ESRCH the thread does not exist; -EMFILE, -ENFILE, -ENOMEM */
 int fl_watch_open(struct fl_watch *watch, pid_t tid);
 void fl_watch_close(struct fl_watch *watch);
-/** Whether the thread sleeps in the kernel: one pread(2), a few microseconds. Where /proc is missing: whether its CPU clock stands still for a millisecond.
+/** Whether the thread sleeps in the kernel: one pread(2), a few microseconds. Where /proc is missing: whether its CPU clock stands still
+ * for a millisecond.
  * @return 1 it does; 0 it runs or waits for a CPU; -ESRCH it has ended */
 int fl_watch_off_cpu(const struct fl_watch *watch);
 
@@ -31,16 +34,19 @@ struct fl_culprit {
     char wchan[32];   /**< where in the kernel it sleeps; "": unknown */
 };
 
-/** What the thread is doing just now. Never waits for the thread; where there is no /proc, a millisecond for the clock. @return 0; -ESRCH; else -errno of open(2) or read(2) */
+/** What the thread is doing just now. Never waits for the thread; where there is no /proc, a millisecond for the clock. @return 0; -ESRCH;
+ * else -errno of open(2) or read(2) */
 int fl_culprit_look(pid_t tid, struct fl_culprit *ret_culprit);
 
-/** As words that follow a name: "in read(2) of fd 5 (pipe:[1234])", "on CPU, or ready to run", "in a page fault at 0x7f...". They claim nothing that is not known; of a runnable
- * thread it is not known whether it is in the kernel, unless its backtrace says so. @return length of the text, which is cut to the size and always ends in 0 */
+/** As words that follow a name: "in read(2) of fd 5 (pipe:[1234])", "on CPU, or ready to run", "in a page fault at 0x7f...". They claim
+ * nothing that is not known; of a runnable thread it is not known whether it is in the kernel, unless its backtrace says so. @return length
+ * of the text, which is cut to the size and always ends in 0 */
 size_t fl_culprit_say(const struct fl_culprit *culprit, char *text, size_t size);
 
-/** The calls on the thread's stack, innermost first. [low, high): the stack that it should be on; nothing if it is on another. Each address lies behind the instruction that it stands
- * for, as a return address does. A thread that sleeps is read as it sleeps; one that runs is sampled by perf_event_open(2), where that is allowed, within 5 ms: then it was in
- * user code. The thread may go on, end, or use the stack again meanwhile: the answer is from one moment, or empty.
+/** The calls on the thread's stack, innermost first. [low, high): the stack that it should be on; nothing if it is on another. Each address
+ * lies behind the instruction that it stands for, as a return address does. A thread that sleeps is read as it sleeps; one that runs is
+ * sampled by perf_event_open(2), where that is allowed, within 5 ms: then it was in user code. The thread may go on, end, or use the stack
+ * again meanwhile: the answer is from one moment, or empty.
  * @param ret_sure so many of them, the first ones, follow from unwind tables; the others are guesses, to be marked as such
  * @return how many; 0: not to be had */
 size_t fl_culprit_backtrace(pid_t tid, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);

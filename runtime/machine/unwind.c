@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* From a copy of a stack to the calls on it.
  *
- * A walk goes from frame to frame. What it knows of a frame is the program counter, the stack pointer, and those registers that it could follow: of a thread that sleeps it begins with no more than
- * these two. Each step is the first of these that is possible:
+ * A walk goes from frame to frame. What it knows of a frame is the program counter, the stack pointer, and those registers that it could
+ * follow: of a thread that sleeps it begins with no more than these two. Each step is the first of these that is possible:
  *
- *   tables   The CFI of the module says where the caller's registers are (libdw reads the tables; the expressions are worked out here, because they may only read the copy, and because
- *            a register may be unknown). The end is a return address that is undefined (fl_context_first, the first function of a thread), or 0.
- *   anchor   On x86-64 the tables of a function with a frame pointer want rbp, which is unknown where the calls above have not saved it: most system calls of libc. Then it is
- *            found by the function itself: its prologue tells how far rbp is above the stack pointer, because between calls both stand still. It is believed if a return address lies
- *            there, and the call before that, if it is a direct one, is to this very function. This is as sure as the tables. If that call is to another one (which may have ended in a
- *            jump to this), it is a guess. If there is no return address (alloca, the sanitizers' aligned frames), the first one above whose call is to this function will do, as a guess.
- *   scan     No tables (libdw is missing, code that was compiled at run time), or they are of no use: the next word that is a return address by its looks, that points behind a call instruction into
- *            a module. It may be left over from a call that has long returned: a guess. From there tables are tried again.
+ *   tables   The CFI of the module says where the caller's registers are (libdw reads the tables; the expressions are worked out here,
+ *            because they may only read the copy, and because a register may be unknown). The end is a return address that is undefined
+ *            (fl_context_first, the first function of a thread), or 0.
+ *   anchor   On x86-64 the tables of a function with a frame pointer want rbp, which is unknown where the calls above have not saved it:
+ *            most system calls of libc. Then it is found by the function itself: its prologue tells how far rbp is above the stack pointer,
+ *            because between calls both stand still. It is believed if a return address lies there, and the call before that, if it is a
+ *            direct one, is to this very function. This is as sure as the tables. If that call is to another one (which may have ended in a
+ *            jump to this), it is a guess. If there is no return address (alloca, the sanitizers' aligned frames), the first one above
+ *            whose call is to this function will do, as a guess.
+ *   scan     No tables (libdw is missing, code that was compiled at run time), or they are of no use: the next word that is a return
+ *            address by its looks, that points behind a call instruction into a module. It may be left over from a call that has long
+ *            returned: a guess. From there tables are tried again.
  *
- * All that comes after a guess counts as one. Every read of the stack is one of the copy, within its bounds, and the stack pointer of each frame is above that of the one before: so a walk ends
- * whatever it reads. Code is read by fl_unwind_peek, because a module may be unloaded meanwhile.
+ * All that comes after a guess counts as one. Every read of the stack is one of the copy, within its bounds, and the stack pointer of each
+ * frame is above that of the one before: so a walk ends whatever it reads. Code is read by fl_unwind_peek, because a module may be unloaded
+ * meanwhile.
  *
- * Modules come from dl_iterate_phdr(3), read again only when its counters say that some have come or gone. It takes a lock of the loader that is held for moments only; dladdr(3) takes the one
- * that a dlopen(3) holds as long as it runs constructors or waits for a disk, and a thread there may be the very one that is looked at. libdw reads the modules' files. Debug information is
- * looked for on this machine only: never by debuginfod, which would wait for the network.
+ * Modules come from dl_iterate_phdr(3), read again only when its counters say that some have come or gone. It takes a lock of the loader
+ * that is held for moments only; dladdr(3) takes the one that a dlopen(3) holds as long as it runs constructors or waits for a disk, and a
+ * thread there may be the very one that is looked at. libdw reads the modules' files. Debug information is looked for on this machine only:
+ * never by debuginfod, which would wait for the network.
  *
  * Whether libdw is there is Meson's option `backtrace`. Without it a symbol is the nearest dynamic one.
  *
@@ -53,7 +59,8 @@
 
 /* ---- memory that may be gone ---- */
 
-/* Where process_vm_readv(2) is forbidden: write(2) into a pipe fails where a load would fault. System calls without their wrappers, because a sanitizer takes those for accesses by this thread. */
+/* Where process_vm_readv(2) is forbidden: write(2) into a pipe fails where a load would fault. System calls without their wrappers, because
+ * a sanitizer takes those for accesses by this thread. */
 static bool peek_by_pipe(char *to, uintptr_t from, size_t size)
 {
     int fds[2];

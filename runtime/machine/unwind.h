@@ -32,7 +32,8 @@ size_t fl_unwind(const struct fl_snapshot *snapshot, void **ret_pcs, size_t max,
 /** As fl_culprit_symbol. One caller at a time. */
 void fl_unwind_symbol(uintptr_t pc, char *text, size_t size);
 
-/** Copies memory of this process that may be gone, or belong to a thread that writes it. @return whether all of it could be read. One caller at a time. */
+/** Copies memory of this process that may be gone, or belong to a thread that writes it. @return whether all of it could be read. One
+ * caller at a time. */
 bool fl_unwind_peek(void *to, uintptr_t from, size_t size);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The laws of machine/culprit and machine/unwind: what is said of a thread is so, the calls come in their order, and whatever the thread does meanwhile, nothing crashes and nothing waits.
+/* The laws of machine/culprit and machine/unwind: what is said of a thread is so, the calls come in their order, and whatever the thread
+ * does meanwhile, nothing crashes and nothing waits.
  *
- * Samples of a thread that runs need perf_event_open(2), and the names of the test's own functions libdw: where they are missing, the test is skipped and says why. */
+ * Samples of a thread that runs need perf_event_open(2), and the names of the test's own functions libdw: where they are missing, the test
+ * is skipped and says why. */
 #include "machine/culprit.h"
 #include "machine/unwind.h"
 
