@@ -153,11 +153,11 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct view *vi
         record->off = is_off_cpu(load_relaxed(&w->tid)); /* hint: set before it ran anything */
         record->state_at = view->now;
     }
+    store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
     if (!record->stalled && !record->off && clock_of(w) - record->asked_cpu < RECHECK / 2) {
         ask(w, record, looked, view->now); /* neither asleep nor computing: other programs have its CPU */
         return false;
     }
-    store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
     if (!record->off)
         store_relaxed(&w->stall_of, looked); /* hint: for its own look round */
     return true;
