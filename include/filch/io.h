@@ -34,7 +34,9 @@ FILCH_API FILCH_PARKS int filch_open(const char *path, int flags, mode_t mode);
 /** openat(2). @return a descriptor, which the caller closes. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_openat(int dir_fd, const char *path, int flags, mode_t mode);
 
-/** close(2). Never cancelled: the descriptor is closed in any case. @return 0 or -errno. Context: task or any thread, parks. */
+/** close(2). Never cancelled: the descriptor is closed in any case. Tasks of the same runtime that wait for it: with epoll they come back with -EBADF (a case of a
+ * select with POLLNVAL). With io_uring they keep the file that they wait for, which is open until something happens there, or they are cancelled. So who wants to end their wait
+ * calls filch_shutdown first, or cancels them. @return 0 or -errno. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_close(int fd);
 
 /** read(2), at the file's position. Who shares a position with others at the same time uses filch_pread or a lock. @return bytes, 0 at the end. Context: task or any thread, parks. */

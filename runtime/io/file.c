@@ -154,18 +154,29 @@ static bool lingers(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff;
 }
 
+/* @return FL_OP_NOT_TAKEN: nobody does it for us */
+static int close_parked(struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    if (fl_op_polls(task))
+        return fl_op_run(task, sqe, false);
+    if (!may_wait(sqe->fd))
+        return FL_OP_NOT_TAKEN;
+    return lingers(sqe->fd) ? fl_op_help(task, sqe, false) : fl_op_run(task, sqe, false);
+}
+
 int filch_close(int fd)
 {
     struct fl_task *task = fl_current();
     struct io_uring_sqe sqe;
     io_uring_prep_close(&sqe, fd);
-    int r = FL_OP_NOT_TAKEN;
-    if (task && fl_op_polls(task))
-        r = fl_op_run(task, &sqe, false);
-    else if (task && may_wait(fd))
-        r = lingers(fd) ? fl_op_help(task, &sqe, false) : fl_op_run(task, &sqe, false);
+    bool polls = task && fl_op_polls(task);
+    if (polls)
+        fl_op_closing(task, fd);
+    int r = task ? close_parked(task, &sqe) : FL_OP_NOT_TAKEN;
     if (r == FL_OP_NOT_TAKEN)
         r = fl_op_run(NULL, &sqe, false);
+    if (polls)
+        fl_op_closed(task, fd);
     return r == -EINTR || r <= -512 ? 0 : r; /* interrupted while it flushed: Linux has closed it all the same */
 }
 

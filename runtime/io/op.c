@@ -239,6 +239,18 @@ int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable)
     return fl_op_run(task, &sqe, cancellable);
 }
 
+void fl_op_closing(const struct fl_task *task, int fd)
+{
+    for (unsigned i = 0; i < task->runtime->count; i++)
+        fl_epoll_closing(&task->runtime->workers[i]->ring, fd);
+}
+
+void fl_op_closed(const struct fl_task *task, int fd)
+{
+    for (unsigned i = 0; i < task->runtime->count; i++)
+        fl_epoll_closed(&task->runtime->workers[i]->ring, fd);
+}
+
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     for (;;) {

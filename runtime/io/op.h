@@ -23,6 +23,10 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
 /** Polls a descriptor as above. @return its events; -EPERM (epoll) it cannot be polled and never waits for anybody; -errno */
 int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable);
 
+/** For who closes a descriptor, before and after, where fl_op_polls: tells those of the task's runtime that wait for it, with -EBADF. */
+void fl_op_closing(const struct fl_task *task, int fd);
+void fl_op_closed(const struct fl_task *task, int fd);
+
 /** Has a helper carry the request out. It can be cancelled while no helper has begun it. @return as fl_op_run; -EAGAIN no helper */
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
 

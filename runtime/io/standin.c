@@ -256,14 +256,6 @@ static int open_(struct fl_task *task, const struct io_uring_sqe *sqe)
     return r == IS_FIFO ? open_fifo(sqe) : r;
 }
 
-static int close_(struct fl_task *task, const struct io_uring_sqe *sqe)
-{
-    struct filch_runtime *runtime = task->runtime;
-    for (unsigned i = 0; fl_op_polls(task) && i < fl_total(runtime); i++)
-        fl_epoll_closing(&runtime->workers[i]->ring, sqe->fd);
-    return try_(task, sqe, false);
-}
-
 /* ---- processes and words ---- */
 
 /* A descriptor that can be polled for what waitid(2) waits for. @return -1: there is none */
@@ -316,8 +308,6 @@ int fl_standin_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool ca
     switch (sqe->opcode) {
     case IORING_OP_OPENAT:
         return open_(task, sqe);
-    case IORING_OP_CLOSE:
-        return close_(task, sqe);
     case IORING_OP_CONNECT:
         return connect_(task, sqe);
     case IORING_OP_SPLICE:

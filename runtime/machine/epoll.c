@@ -8,6 +8,10 @@
  * which comes back with the event; only the last one of a line is believed, so nothing is heard of a file that had the number of a descriptor before: of one that was
  * fetched then, or that lives on under another number.
  *
+ * The kernel forgets a descriptor that is closed, and says nothing to who waits for it. So who closes one tells the rings, before and after (fl_epoll_closing, fl_epoll_closed):
+ * the first ends all that stand in line, whoever has the number next; the second those that came in between, unless somebody has the number already, whose file
+ * they then wait for: as somebody who comes too late for any call does.
+ *
  * Invariants
  *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.
  *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of the last telling was fetched and not dealt with yet. If it can't be told,
@@ -155,20 +159,30 @@ static struct fl_ring_op *end(struct fl_ring_op *op, int32_t res, struct fl_ring
     return op;
 }
 
+static struct fl_ring_op *end_all(struct fl_epoll_line *line, int32_t res, struct fl_ring_op *out)
+{
+    while (line->first)
+        out = end(line->first, res, out);
+    return out;
+}
+
+/* Who is left in a line waits on, or is told why that can't be. */
+static struct fl_ring_op *tell_again(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, struct fl_ring_op *out)
+{
+    int r = line->first ? tell(epoll, line, fd, wanted(line)) : 0;
+    return r < 0 ? end_all(line, r, out) : out;
+}
+
 /* Ends whoever in a line wanted what has happened. */
 static struct fl_ring_op *take(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t happened, struct fl_ring_op *out)
 {
-    int r;
     for (struct fl_ring_op *op = line->first, *next; op; op = next) {
         next = op->next;
         uint32_t events = happened & (op->events | EPOLLERR | EPOLLHUP);
         if (events)
             out = end(op, (int32_t)events, out);
     }
-    if (line->first && (r = tell(epoll, line, fd, wanted(line))) < 0)
-        while (line->first)
-            out = end(line->first, r, out);
-    return out;
+    return tell_again(epoll, line, fd, out);
 }
 
 /* The same for an event. */
@@ -217,12 +231,20 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
     return total + wake;
 }
 
-/* Whoever waits for a descriptor that is about to be closed would never hear of it again. */
 void fl_epoll_closing(struct fl_ring *ring, int fd)
 {
     fl_lock_take(&ring->lock);
     struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
-    struct fl_ring_op *out = line ? take(&ring->epoll, line, fd, EPOLLERR, NULL) : NULL;
+    struct fl_ring_op *out = line ? end_all(line, -EBADF, NULL) : NULL;
+    fl_lock_give(&ring->lock);
+    call_back(ring, out);
+}
+
+void fl_epoll_closed(struct fl_ring *ring, int fd)
+{
+    fl_lock_take(&ring->lock);
+    struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
+    struct fl_ring_op *out = line ? tell_again(&ring->epoll, line, fd, NULL) : NULL;
     fl_lock_give(&ring->lock);
     call_back(ring, out);
 }

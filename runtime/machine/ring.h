@@ -71,7 +71,10 @@ int fl_epoll_init(struct fl_ring *ring);
 void fl_epoll_fini(struct fl_ring *ring);
 int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
 bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
+/** Whoever waits for a descriptor that is about to be closed is told -EBADF. */
 void fl_epoll_closing(struct fl_ring *ring, int fd);
+/** So is who began to wait since; the descriptor has been closed. */
+void fl_epoll_closed(struct fl_ring *ring, int fd);
 unsigned fl_epoll_reap(struct fl_ring *ring, bool owner);
 void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout);
 

@@ -29,7 +29,7 @@ static void polled(struct fl_ring_op *op, int32_t res, uint32_t flags)
     struct room *room = fl_container_of(op, struct room, op);
     struct fl_task *task = room->task;
     (void)flags;
-    room->result = res;
+    room->result = res == -EBADF ? POLLNVAL : res; /* somebody closes it, and poll(2) would have said so */
     bool saved, mine = fl_wake_claim(task, room->won, true, &saved);
     filch_event_set(&room->ended);
     if (mine)

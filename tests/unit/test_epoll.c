@@ -147,14 +147,25 @@ Test(epoll, what_cannot_be_polled_says_so)
     cr_assert_eq(fl_ring_reap(&ring, true), 0);
 }
 
-Test(epoll, closing_tells_who_waits)
+Test(epoll, closing_tells_who_waits_and_so_does_having_closed)
 {
-    struct probe probe;
-    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    struct probe before, between, others;
+    int other = dup(ends[1]);
+    cr_assert(begin(&before, ends[0], POLLIN) == 0 && begin(&others, other, POLLIN) == 0);
     fl_epoll_closing(&ring, ends[0]);
     fl_epoll_closing(&ring, -1);
     fl_epoll_closing(&ring, 1000000);
-    cr_assert_eq(now(&probe), POLLERR);
+    cr_assert_eq(now(&before), -EBADF);
+    cr_assert_eq(begin(&between, ends[0], POLLIN), 0);
+    fl_epoll_closed(&ring, ends[0]);
+    cr_assert_eq(now(&between), 0, "it is open still");
+    close(ends[0]);
+    fl_epoll_closed(&ring, ends[0]);
+    fl_epoll_closed(&ring, -1);
+    fl_epoll_closed(&ring, 1000000);
+    cr_assert_eq(now(&between), -EBADF);
+    cr_assert_eq(now(&others) & POLLIN, POLLIN);
+    close(other);
 }
 
 Test(epoll, who_is_left_at_a_closed_descriptor_is_told)
