@@ -287,6 +287,50 @@ Test(epoll, a_closed_descriptor_that_lives_on_elsewhere_is_not_the_new_one)
     close(other);
 }
 
+Test(epoll, what_a_cancelled_wait_was_told_of_is_not_told_to_the_next_file_while_it_waits)
+{
+    struct probe probe, next;
+    int other = dup(ends[0]), peer = ends[1];
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+        cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    }
+    renew();
+    cr_assert_eq(begin(&next, ends[0], POLLIN), 0);
+    cr_assert_eq(write(peer, "x", 1), 1);
+    cr_assert_eq(now(&next), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&next), POLLIN);
+    close(other);
+}
+
+/* A sleep is ended by what a cancelled wait left behind, but once. */
+static bool is_woken(void)
+{
+    bool woken = poll(&(struct pollfd){.fd = ring.epoll.fd, .events = POLLIN}, 1, 5) == 1;
+    fl_ring_reap(&ring, true);
+    return woken;
+}
+
+Test(epoll, what_cancelled_waits_were_told_of_ends_one_sleep_at_most)
+{
+    struct probe probe;
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(begin(&probe, ends[0], i % 2 ? POLLIN : POLLOUT | POLLIN), 0);
+        cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    }
+    is_woken(); /* of the room to write, perhaps */
+    cr_assert(!is_woken());
+    cr_assert_eq(begin(&probe, ends[0], POLLIN), 0);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert(is_woken());
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(write(ends[1], "x", 1), 1);
+        cr_assert(!is_woken());
+    }
+}
+
 /* ---- thieves ---- */
 
 static _Atomic(bool) over;
