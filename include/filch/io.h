@@ -7,7 +7,8 @@
  *
  * Every function may also return -ECANCELED or -ETIMEDOUT (a scope around it was cancelled), -ENOMEM (no stack to go on with, no ring space), and where no
  * operation of the kernel does the work, -EAGAIN (no kernel thread to do it). O_NONBLOCK on a descriptor makes no difference to a task: who
- * doesn't want to wait says MSG_DONTWAIT, or asks poll(2).
+ * doesn't want to wait says MSG_DONTWAIT, or asks poll(2). A descriptor that is ready, but not for what a call wants (an eventfd with room, but for less), is looked at
+ * again and again, with pauses of up to 5 ms.
  *
  * What carries it out is io_uring, or where that is forbidden epoll and a few kernel threads (filch_io_backend). Both behave alike, but with epoll sockets given
  * to accept, connect, splice and sendfile, and devices, are left in non-blocking mode. */

@@ -27,11 +27,16 @@
 #include "io/op.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 
 /* What a system call that the kernel's helper thread was interrupted in says to itself (linux/errno.h); it may leak into a completion. */
 #define RESTART_FIRST 512
 #define RESTART_LAST 516
+
+#define PAUSE_FIRST 50000 /* ns */
+#define PAUSE_MAX 5000000 /* ns: how late a wait that can only look may end */
 
 struct op {
     union {
@@ -194,21 +199,28 @@ static bool is_interrupted(int r)
 }
 
 /* Old kernels, and files that cannot tell when they are ready, take O_NONBLOCK for an answer. @return 0: try again */
-static int wait_for_ready(struct fl_task *task, const struct io_uring_sqe *sqe)
+static int wait_for_ready(struct fl_task *task, const struct io_uring_sqe *sqe, int64_t *pause)
 {
     int fd;
     switch (sqe->opcode) {
+    case IORING_OP_ACCEPT:
     case IORING_OP_READ:
     case IORING_OP_READV:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV: {
         short events = fl_request_awaits(sqe, &fd);
-        int r = fl_op_poll(task, fd, events, true);
+        int r = fl_op_await(task, fd, events, true, pause);
         return r < 0 ? r : 0;
     }
     default:
         return -EAGAIN;
     }
+}
+
+/* So do pipes, but there are two ends to wait for. */
+static bool is_refused_splice(const struct io_uring_sqe *sqe, int r)
+{
+    return r == -EAGAIN && sqe->opcode == IORING_OP_SPLICE && !(sqe->splice_flags & SPLICE_F_NONBLOCK);
 }
 
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
@@ -219,11 +231,13 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     fl_enlist(task);
     if (unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)) || unlikely(fl_request_hogs(sqe)))
         return fl_standin_run(task, sqe, cancellable);
-    for (;; *ret_again = true) {
+    for (int64_t pause = 0;; *ret_again = true) {
         int r = run_in_ring(task, sqe, cancellable), code;
         if (!cancellable && r != -ECANCELED) /* which is what the kernel says when the thread that submitted it exits */
             return r;
-        if (cancellable && r == -EAGAIN && (r = wait_for_ready(task, sqe)) == 0)
+        if (is_refused_splice(sqe, r))
+            return fl_standin_run(task, sqe, cancellable);
+        if (cancellable && r == -EAGAIN && (r = wait_for_ready(task, sqe, &pause)) == 0)
             continue;
         if (!is_interrupted(r))
             return r;
@@ -237,6 +251,25 @@ int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable)
     struct io_uring_sqe sqe;
     io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
     return fl_op_run(task, &sqe, cancellable);
+}
+
+int fl_op_pause(int64_t *pause)
+{
+    *pause = *pause < PAUSE_FIRST ? PAUSE_FIRST : 2 * *pause < PAUSE_MAX ? 2 * *pause : PAUSE_MAX;
+    return filch_sleep(*pause);
+}
+
+int fl_op_await(struct fl_task *task, int fd, short events, bool cancellable, int64_t *pause)
+{
+    struct pollfd now = {.fd = fd, .events = events};
+    if (*pause != 0 && poll(&now, 1, 0) > 0) {
+        int r = fl_op_pause(pause);
+        if (r < 0)
+            return r;
+    } else {
+        *pause = 1; /* not the first time */
+    }
+    return fl_op_poll(task, fd, events, cancellable);
 }
 
 void fl_op_closing(const struct fl_task *task, int fd)

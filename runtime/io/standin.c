@@ -5,10 +5,9 @@
  * them can be cancelled. What cannot be tried or polled (files, paths) waits for the disk at most, and is carried out by a helper: a kernel thread of a bounded pool.
  *
  * Nothing that may wait for ever goes to a helper, because a few such would stop all others and could not be cancelled. What is left, the task looks at
- * again and again, with pauses that grow up to PAUSE_MAX: a FIFO that nobody has opened at the other end, children that have no descriptor, a word that another
+ * again and again, with pauses that grow (fl_op_pause): a FIFO that nobody has opened at the other end, children that have no descriptor, a word that another
  * process changes, a full line of connections or messages at a Unix socket, an error in a socket's queue that nobody fetches. */
 #include "io/op.h"
-#include "machine/clock.h"
 
 #include <filch/io.h>
 #include <filch/task.h>
@@ -25,16 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAUSE_FIRST 50000 /* ns */
-#define PAUSE_MAX 5000000 /* ns: how late such a wait may end */
 #define IS_FIFO INT32_MIN /* from open_unless_fifo: neither a descriptor nor -errno */
-
-static int pause_(int64_t *pause)
-{
-    int r = filch_sleep(*pause);
-    *pause = 2 * *pause < PAUSE_MAX ? 2 * *pause : PAUSE_MAX;
-    return r;
-}
 
 /* ---- what can be tried ---- */
 
@@ -119,8 +109,8 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
 {
     int fd;
     short events = fl_request_awaits(sqe, &fd);
-    int64_t pause = PAUSE_FIRST;
-    bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST, at_once = false;
+    int64_t pause = 0;
+    bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST;
     for (;; tried = false) {
         int code = cancellable ? fl_scope_cancelled(task) : 0;
         if (code)
@@ -133,12 +123,7 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
             return r;
         if (r == -EINTR)
             continue;
-        if (at_once && (r = pause_(&pause)) < 0) /* ready, but not for this */
-            return r;
-        int64_t began = fl_clock();
-        r = fl_op_poll(task, fd, events, cancellable);
-        at_once = fl_clock() - began < PAUSE_FIRST;
-        pause = at_once ? pause : PAUSE_FIRST;
+        r = fl_op_await(task, fd, events, cancellable, &pause);
         if (r == -EPERM || (r >= 0 && !fl_op_polls(task) && is_file(fd)))
             return fl_op_help(task, sqe, cancellable); /* a file */
         if (r < 0)
@@ -152,11 +137,11 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
 
 static int connect_(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     int r, error = 0;
     socklen_t len = sizeof error;
     while ((r = fl_request_try(sqe)) == -EAGAIN) /* a Unix socket whose line is full */
-        if ((r = pause_(&pause)) < 0)
+        if ((r = fl_op_pause(&pause)) < 0)
             return r;
     if (r != -EINPROGRESS)
         return r;
@@ -168,7 +153,7 @@ static int connect_(struct fl_task *task, const struct io_uring_sqe *sqe)
 
 static int splice_(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     if (sqe->splice_flags & SPLICE_F_NONBLOCK)
         return fl_request_try(sqe);
     for (;;) {
@@ -178,10 +163,11 @@ static int splice_(struct fl_task *task, const struct io_uring_sqe *sqe)
             return out;
         struct io_uring_sqe now = *sqe;
         now.splice_flags |= SPLICE_F_NONBLOCK;
-        int r = in == -EPERM || out == -EPERM ? fl_op_help(task, &now, true) : fl_request_try(&now);
+        bool waits = in == -EPERM || out == -EPERM || (!fl_op_polls(task) && (is_file(sqe->splice_fd_in) || is_file(sqe->fd)));
+        int r = waits ? fl_op_help(task, &now, true) : fl_request_try(&now);
         if (r != -EAGAIN)
             return r;
-        if ((r = pause_(&pause)) < 0) /* ready, but not for this */
+        if ((r = fl_op_pause(&pause)) < 0) /* ready, but not for this */
             return r;
     }
 }
@@ -217,12 +203,12 @@ static bool has_writer(int fd, int scratch)
 
 static int await_writer(int fd)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     int scratch[2], r = 0;
     if (pipe2(scratch, O_CLOEXEC) < 0)
         return -errno;
     while (r == 0 && !has_writer(fd, scratch[1]))
-        r = pause_(&pause);
+        r = fl_op_pause(&pause);
     close(scratch[0]);
     close(scratch[1]);
     return r;
@@ -230,11 +216,11 @@ static int await_writer(int fd)
 
 static int open_fifo(const struct io_uring_sqe *sqe)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     int flags = (int)sqe->open_flags, r = 0, fd;
     const char *path = (const char *)(uintptr_t)sqe->addr;
     while ((fd = openat(sqe->fd, path, flags | O_NONBLOCK, (mode_t)sqe->len)) < 0 && errno == ENXIO)
-        if ((r = pause_(&pause)) < 0)
+        if ((r = fl_op_pause(&pause)) < 0)
             return r;
     if (fd < 0)
         return -errno;
@@ -269,7 +255,7 @@ static int process_fd(const struct io_uring_sqe *sqe, bool *ret_ours)
 
 static int await_process(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     bool ours;
     int r = fl_request_try(sqe), fd;
     if (r != -EAGAIN)
@@ -281,19 +267,19 @@ static int await_process(struct fl_task *task, const struct io_uring_sqe *sqe)
         return r < 0 ? r : fl_request_try(sqe);
     }
     while ((r = fl_request_try(sqe)) == -EAGAIN)
-        if ((r = pause_(&pause)) < 0)
+        if ((r = fl_op_pause(&pause)) < 0)
             return r;
     return r;
 }
 
 static int await_word(const struct io_uring_sqe *sqe)
 {
-    int64_t pause = PAUSE_FIRST;
+    int64_t pause = 0;
     _Atomic(uint32_t) *word = (_Atomic(uint32_t) *)(uintptr_t)sqe->addr;
     if (load_acquire(word) != (uint32_t)sqe->addr2) /* [word] pairs with whoever changes it, in another program perhaps */
         return -EAGAIN;
     do {
-        int r = pause_(&pause);
+        int r = fl_op_pause(&pause);
         if (r < 0)
             return r;
     } while (load_acquire(word) == (uint32_t)sqe->addr2); /* [word] as above */

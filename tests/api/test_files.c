@@ -4,6 +4,8 @@
  * What is not tested here: plain reads and writes (test_io.c), files as a whole (test_whole.c). */
 #include "files.h"
 
+#include <sys/eventfd.h>
+#include <time.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -431,6 +433,74 @@ static int wait_without_blocking(void *arg)
 Test(files, a_task_waits_for_a_pipe_in_non_blocking_mode_all_the_same)
 {
     in_tasks(wait_without_blocking);
+}
+
+/* ---- ready, but not for this ---- */
+
+static int add_a_lot(void *arg)
+{
+    uint64_t more = 100;
+    must(filch_write(*(int *)arg, &more, sizeof more) == sizeof more);
+    return 0;
+}
+
+static int wait_for_more_room(int fd)
+{
+    uint64_t count = UINT64_MAX - 10, more = 100;
+    must(fd >= 0 && write(fd, &count, sizeof count) == sizeof count); /* there is room, but not for so much */
+    clock_t before = clock();
+    {
+        FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(150)));
+        must(filch_write(fd, &more, sizeof more) == -ETIMEDOUT);
+    }
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, add_a_lot, &fd) == 0);
+    must(filch_sleep(FILCH_MSEC(60)) == 0);
+    must(clock() - before < CLOCKS_PER_SEC / 10);
+    must(read(fd, &count, sizeof count) == sizeof count && count == UINT64_MAX - 10);
+    must(filch_join(&s) == 0 && read(fd, &count, sizeof count) == sizeof count && count == 100);
+    return close(fd);
+}
+
+static int wait_for_more_room_in_either_mode(void *arg)
+{
+    (void)arg;
+    return wait_for_more_room(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) | wait_for_more_room(eventfd(0, EFD_CLOEXEC));
+}
+
+Test(files, who_waits_for_more_room_than_there_is_keeps_no_processor)
+{
+    in_tasks(wait_for_more_room_in_either_mode);
+}
+
+enum { READERS = 8, BYTES = 160 };
+
+static int read_its_share(void *arg)
+{
+    char byte;
+    for (int i = 0; i < BYTES / READERS; i++)
+        must(filch_read(*(int *)arg, &byte, 1) == 1);
+    return 0;
+}
+
+static int share(void *arg)
+{
+    int ends[2];
+    (void)arg;
+    must(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+    FILCH_SCOPE(s);
+    for (int i = 0; i < READERS; i++)
+        must(filch_spawn(&s, read_its_share, &ends[0]) == 0);
+    clock_t before = clock();
+    for (int i = 0; i < BYTES; i++)
+        must(filch_sleep(FILCH_MSEC(2)) == 0 && write(ends[1], "x", 1) == 1);
+    must(filch_join(&s) == 0 && clock() - before < CLOCKS_PER_SEC / 5);
+    return close(ends[0]) | close(ends[1]);
+}
+
+Test(files, those_that_share_a_pipe_in_non_blocking_mode_get_each_byte_and_keep_no_processor)
+{
+    in_tasks(share);
 }
 
 /* ---- cancelled ---- */

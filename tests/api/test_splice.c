@@ -265,10 +265,10 @@ static int splice_one(void *arg)
 static int splice_later(void *arg)
 {
     char byte;
-    int a[2], b[2];
-    (void)arg;
+    int a[2], b[2], mode = *(int *)arg;
     pipe_pair(a);
     pipe_pair(b);
+    must(fcntl(a[0], F_SETFL, mode) == 0 && fcntl(b[1], F_SETFL, mode) == 0);
     {
         FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
         must(filch_splice(a[0], NULL, b[1], NULL, 1, 0) == -ETIMEDOUT);
@@ -286,7 +286,12 @@ static int splice_later(void *arg)
 
 Test(splice, a_splice_waits_for_bytes)
 {
-    in_tasks(splice_later, NULL);
+    in_tasks(splice_later, &(int){0});
+}
+
+Test(splice, a_splice_waits_for_bytes_in_non_blocking_mode_too)
+{
+    in_tasks(splice_later, &(int){O_NONBLOCK});
 }
 
 /* ---- poll ---- */
