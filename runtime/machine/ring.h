@@ -151,13 +151,15 @@ FL_INLINE void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
 /** Ends the owner's sleep, present or next. Any thread, any number of times. */
 void fl_ring_wake(struct fl_ring *ring);
 
-/** Whether completions are there: a sleep would not begin. Two loads. */
+/** Whether completions are there: a sleep would not begin. Those that found no room in the queue count too: the kernel keeps them, and all later ones behind them, until
+ * somebody asks, as fl_ring_reap does when it finds the queue empty. */
 FL_INLINE bool fl_ring_ready(struct fl_ring *ring)
 {
     if (unlikely(fl_ring_polls(ring)))
         return load_acquire(&ring->epoll.fetched) != 0; /* own: the lock */
     _Atomic(unsigned) *head = fl_atomic(unsigned, ring->uring.cq.khead), *tail = fl_atomic(unsigned, ring->uring.cq.ktail);
-    return load_relaxed(head) != load_acquire(tail); /* hint: whoever reaps looks again under the lock */
+    return load_relaxed(head) != load_acquire(tail) || /* hint: whoever reaps looks again under the lock */
+           unlikely(load_relaxed(fl_atomic(unsigned, ring->uring.sq.kflags)) & IORING_SQ_CQ_OVERFLOW); /* hint: as above */
 }
 
 /** Whether completions may come out only when the owner enters the kernel. */

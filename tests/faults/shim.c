@@ -58,6 +58,11 @@ int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsi
 
 int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params)
 {
+    unsigned completions = atomic_load(&shim.completions);
+    if (completions) {
+        params->cq_entries = completions;
+        entries = entries < completions ? entries : completions; /* else the kernel would not have it */
+    }
     return fails(&shim.init) ? -atomic_load(&shim.init.error) : REAL(io_uring_queue_init_params)(entries, ring, params);
 }
 
@@ -68,6 +73,15 @@ struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *ring)
     if (probe && missing)
         probe->ops[missing].flags &= (unsigned short)~IO_URING_OP_SUPPORTED;
     return probe;
+}
+
+unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes, unsigned count)
+{
+    unsigned n = REAL(io_uring_peek_batch_cqe)(ring, cqes, count);
+    for (unsigned i = 0; i < n; i++)
+        if (cqes[i]->flags & IORING_CQE_F_NOTIF)
+            atomic_fetch_add(&shim.notices, 1);
+    return n;
 }
 
 int eventfd(unsigned count, int flags)

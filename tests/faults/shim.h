@@ -14,9 +14,11 @@ struct fault {
 
 extern struct shim {
     struct fault submit, cancel, sleep, init, probe, eventfd, epoll_create, epoll_ctl, thread;
-    _Atomic(unsigned) some;        /* entries that one submission takes at most; 0: all */
-    _Atomic(int) missing;          /* an operation that the kernel says it does not know; 0: none */
-    _Atomic(unsigned long) faults; /* how often a call failed */
+    _Atomic(unsigned) some;         /* entries that one submission takes at most; 0: all */
+    _Atomic(unsigned) completions;  /* room for so many in the queue; 0: as asked */
+    _Atomic(int) missing;           /* an operation that the kernel says it does not know; 0: none */
+    _Atomic(unsigned long) faults;  /* how often a call failed */
+    _Atomic(unsigned long) notices; /* completions that said: the kernel has let go of a buffer that was sent without copying */
 } shim;
 
 #endif

@@ -297,6 +297,8 @@ Test(faults, a_sleep_that_fails_is_slept_again)
 
 enum { MANY = SANITIZED ? 6000 : 10000 }; /* more than the queue of completions holds */
 
+enum { FEW = 200 };
+
 static atomic_int kept;
 
 static int keep_a_worker(void *arg)
@@ -346,6 +348,36 @@ Test(faults, completions_that_overflow_are_not_lost)
     must(filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_EPOLL}, overflow, NULL) == 0);
     uring_only();
     must(filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, overflow, NULL) == 0);
+}
+
+/* Their own worker never sleeps, and tells the kernel nothing. */
+static int overflow_a_busy_worker(void *arg)
+{
+    bool yields = arg != NULL;
+    atomic_store(&waiting, 0);
+    atomic_store(&arrived, 0);
+    bell = eventfd(0, EFD_CLOEXEC);
+    FILCH_SCOPE(s);
+    for (int i = 0; i < FEW; i++)
+        must(filch_spawn(&s, wait_for_the_bell, NULL) == 0);
+    while (atomic_load(&waiting) < FEW)
+        filch_yield();
+    must(filch_sleep(FILCH_MSEC(5)) == 0);
+    must(eventfd_write(bell, 1) == 0);
+    for (int64_t end = filch_after(FILCH_SEC(5)); atomic_load(&arrived) < FEW; yields ? filch_yield() : (void)0)
+        must(filch_now() < end);
+    must(filch_join(&s) == 0);
+    return close(bell);
+}
+
+Test(faults, completions_that_overflow_are_fetched_though_their_worker_never_sleeps)
+{
+    uring_only();
+    atomic_store(&shim.completions, 16);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_URING}, overflow_a_busy_worker, &bell) == 0);
+    must(filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, overflow_a_busy_worker, &bell) == 0);
+    must(filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, overflow_a_busy_worker, NULL) == 0);
+    atomic_store(&shim.completions, 0);
 }
 
 /* ---- operations that the kernel does not know ---- */
