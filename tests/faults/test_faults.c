@@ -380,6 +380,61 @@ Test(faults, completions_that_overflow_are_fetched_though_their_worker_never_sle
     atomic_store(&shim.completions, 0);
 }
 
+/* ---- without copying ---- */
+
+enum { SENDS = 10, SENT = 32768 };
+
+static bool kernel_knows(int operation)
+{
+    struct io_uring_probe *probe = io_uring_get_probe();
+    bool knows = probe && io_uring_opcode_supported(probe, operation);
+    io_uring_free_probe(probe);
+    return knows;
+}
+
+static void *drain(void *arg)
+{
+    static char some[SENT];
+    while (recv(*(int *)arg, some, sizeof some, 0) > 0)
+        ;
+    return NULL;
+}
+
+static int send_without_copying(void *arg)
+{
+    static char buf[SENT];
+    int each = *(int *)arg, listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    must(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 1) == 0);
+    must(getsockname(listener, (struct sockaddr *)&address, &len) == 0 && connect(fd, (struct sockaddr *)&address, len) == 0);
+    int other = accept(listener, NULL, NULL);
+    pthread_t thread = thread_start(drain, &other);
+    unsigned long before = atomic_load(&shim.notices), sends = 0;
+    for (int i = 0; i < SENDS; i++) {
+        struct iovec parts[2] = {{buf, SENT / 2}, {buf + SENT / 2, SENT / 2}};
+        struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
+        ssize_t r = i % 2 ? filch_sendmsg(fd, &msg, MSG_ZEROCOPY) : filch_send(fd, buf, SENT, MSG_ZEROCOPY);
+        must(r > 0);
+        sends += (unsigned long)each;
+        must(atomic_load(&shim.notices) - before == sends); /* the kernel has let go of it by now */
+    }
+    must(filch_send(fd, buf, SENT, 0) > 0 && atomic_load(&shim.notices) - before == sends);
+    must(shutdown(fd, SHUT_WR) == 0);
+    thread_join(thread);
+    return close(fd) | close(other) | close(listener);
+}
+
+Test(faults, what_is_to_be_sent_without_copying_goes_that_way_where_there_is_one)
+{
+    uring_only();
+    if (!kernel_knows(IORING_OP_SEND_ZC) || !kernel_knows(IORING_OP_SENDMSG_ZC))
+        cr_skip_test("the kernel knows no such thing");
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_URING}, send_without_copying, &(int){1}) == 0);
+    must(filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, send_without_copying, &(int){1}) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, send_without_copying, &(int){0}) == 0);
+}
+
 /* ---- operations that the kernel does not know ---- */
 
 static char folder[] = "/tmp/filch-faults-XXXXXX";
