@@ -7,8 +7,8 @@
  *
  * Every function may also return -ECANCELED or -ETIMEDOUT (a scope around it was cancelled), -ENOMEM (no stack to go on with, no ring space), and where no
  * operation of the kernel does the work, -EAGAIN (no kernel thread to do it). O_NONBLOCK on a descriptor makes no difference to a task: who
- * doesn't want to wait says MSG_DONTWAIT, or asks poll(2). A descriptor that is ready, but not for what a call wants (an eventfd with room, but for less), is looked at
- * again and again, with pauses of up to 5 ms.
+ * doesn't want to wait says MSG_DONTWAIT, or asks poll(2). A descriptor that is ready, but not for what a call wants (an eventfd with room,
+ * but for less), is looked at again and again, with pauses of up to 5 ms.
  *
  * What carries it out is io_uring, or where that is forbidden epoll and a few kernel threads (filch_io_backend). Both behave alike, but with epoll sockets given
  * to accept, connect, splice and sendfile, and devices, are left in non-blocking mode. */
@@ -35,9 +35,10 @@ FILCH_API FILCH_PARKS int filch_open(const char *path, int flags, mode_t mode);
 /** openat(2). @return a descriptor, which the caller closes. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_openat(int dir_fd, const char *path, int flags, mode_t mode);
 
-/** close(2). Never cancelled: the descriptor is closed in any case. Tasks of the same runtime that wait for it: with epoll they come back with -EBADF (a case of a
- * select with POLLNVAL). With io_uring they keep the file that they wait for, which is open until something happens there, or they are cancelled. So who wants to end their wait
- * calls filch_shutdown first, or cancels them. @return 0 or -errno. Context: task or any thread, parks. */
+/** close(2). Never cancelled: the descriptor is closed in any case. Tasks of the same runtime that wait for it: with epoll they come back
+ * with -EBADF (a case of a select with POLLNVAL). With io_uring they keep the file that they wait for, which is open until something
+ * happens there, or they are cancelled. So who wants to end their wait calls filch_shutdown first, or cancels them. @return 0 or -errno.
+ * Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_close(int fd);
 
 /** read(2), at the file's position. Who shares a position with others at the same time uses filch_pread or a lock. @return bytes, 0 at the end. Context: task or any thread, parks. */
@@ -197,7 +198,8 @@ FILCH_API FILCH_PARKS int filch_shutdown(int fd, int how);
  * @return bytes, 0 at the end; -errno if nothing was sent. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS ssize_t filch_sendfile(int fd_out, int fd_in, off_t *offset, size_t count);
 
-/** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone, frees what it finds, and filch_stop waits for it.
+/** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone, frees what it finds, and filch_stop waits for it, past its
+ * deadline if need be. It takes its turn as filch_offload does.
  * @param ret_list the caller calls freeaddrinfo(3); untouched on failure
  * @return 0; -ENOENT no such name or no address of that kind, -EAGAIN try again, -EIO the name server failed for good, -EINVAL bad hints, or a service that is not
  * there for them, -EAFNOSUPPORT, -ENOMEM, or another -errno. Context: task or any thread, parks. */
@@ -224,8 +226,9 @@ FILCH_API FILCH_PARKS int filch_posix_spawnp(pid_t *ret_pid, const char *file, c
  * @return 0 woken, also for no reason; -EAGAIN it did not hold it. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_futex_wait(const volatile void *word, uint32_t expected, bool shared);
 
-/** Runs `fn(arg)`, which may block, on a kernel thread kept for such calls, and parks until it has returned. There are config.helpers of them at most;
- * further calls wait for their turn, and only while it waits is one cancelled. `fn` is no task: what parks there blocks that thread.
+/** Runs `fn(arg)`, which may block, on a kernel thread kept for such calls, and parks until it has returned. There are config.helpers of
+ * them at most, of which a quarter is kept for files; further calls wait for their turn, and only while it waits is one cancelled. `fn` is
+ * no task: what parks there blocks that thread.
  * @return what `fn` returned; -ECANCELED, -ETIMEDOUT, -EAGAIN: it was not called. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_offload(filch_fn *fn, void *arg);
 

@@ -69,10 +69,12 @@ typedef struct filch_config {
     filch_deadlock_fn *on_deadlock;
     filch_io io; /**< what carries out blocking calls */
     unsigned
-        helpers; /**< kernel threads at most for calls that the kernel has no other way to wait for; started when needed; 0: 64; up to 1024 */
+        helpers; /**< kernel threads at most for calls that the kernel has no other way to wait for; started when needed; 0: 64; up to 1024.
+                     Three quarters of them may be at calls that last (filch_blocking, filch_getaddrinfo, a close that lingers), the others are
+                     for files; a single one is for both */
     unsigned
         relief; /**< kernel threads at most, beside the workers, that go on in place of stalled ones; started when needed; 0: 64; up to 1024;
-                      * FILCH_RELIEF_NONE: none. Only FILCH_MODEL_MN has any */
+                     FILCH_RELIEF_NONE: none. Only FILCH_MODEL_MN has any */
     filch_stall_fn
         *on_stall;       /**< who is told of stalls: filch_stall_print, or one of the host's own; NULL: nobody. Not with FILCH_MODEL_11 */
     int64_t stall_after; /**< ns that a stall lasts before it is reported; 0: 10 ms */
@@ -100,7 +102,9 @@ FILCH_API int filch_submit(filch_runtime *runtime, filch_fn *fn, void *arg);
 FILCH_API FILCH_PARKS int filch_call(filch_runtime *runtime, filch_fn *fn, void *arg);
 
 /** Ends a runtime: takes no new work, waits for the submitted tasks until `deadline`, then cancels what is left and waits for
- * that a second more. On 0 the runtime is gone with its threads and memory. NULL is allowed.
+ * that a second more. Look-ups that a cancelled filch_getaddrinfo has left behind cannot be stopped: it waits for those as well, past any
+ * deadline, which may be half a minute if no name server answers (resolv.conf(5): timeout, attempts). On 0 the runtime is gone with its
+ * threads and memory. NULL is allowed.
  * @param deadline absolute, nanoseconds of CLOCK_MONOTONIC; 0: cancel at once; FILCH_NEVER: only wait
  * @return 0; -ETIMEDOUT when tasks still run (they are named on stderr; the runtime lives on, call again);
  *   -EDEADLK called from one of its own tasks. Context: any thread, blocks it. */

@@ -15,7 +15,7 @@
 int filch_offload(filch_fn *fn, void *arg)
 {
     struct io_uring_sqe sqe;
-    fl_request_prep(&sqe, FL_REQUEST_CALL, -1, (const void *)(uintptr_t)fn, (uint64_t)(uintptr_t)arg, 0);
+    fl_request_prep(&sqe, FL_REQUEST_LONG_CALL, -1, (const void *)(uintptr_t)fn, (uint64_t)(uintptr_t)arg, 0);
     return fl_op_run(fl_current(), &sqe, true);
 }
 
@@ -94,7 +94,7 @@ static struct lookup *lookup_new(const char *node, const char *service, const st
     struct lookup *lookup = malloc(sizeof *lookup + node_size + service_size);
     if (!lookup)
         return NULL;
-    *lookup = (struct lookup){.job.run = resolve, .hinted = hints != NULL, .has_node = node != NULL};
+    *lookup = (struct lookup){.job.run = resolve, .job.lasts = true, .hinted = hints != NULL, .has_node = node != NULL};
     if (hints)
         lookup->hints = (struct addrinfo){.ai_flags = hints->ai_flags,
                                           .ai_family = hints->ai_family,

@@ -163,7 +163,7 @@ static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool 
     struct filch_runtime *runtime = task->runtime;
     bool thread;
     add_relaxed(&carrier_of(&thread)->ring.operations, 1); /* counter */
-    struct op op = {.job.run = carry_out, .task = task, .sqe = sqe, .result = -EINVAL};
+    struct op op = {.job.run = carry_out, .job.lasts = fl_request_lasts(sqe), .task = task, .sqe = sqe, .result = -EINVAL};
     *ret_again = false;
     fl_list_init(&op.job.node);
     fl_wake_arm(task, false);
@@ -274,13 +274,13 @@ int fl_op_await(struct fl_task *task, int fd, short events, bool cancellable, in
 
 void fl_op_closing(const struct fl_task *task, int fd)
 {
-    for (unsigned i = 0; i < task->runtime->count; i++)
+    for (unsigned i = 0; i < fl_total(task->runtime); i++)
         fl_epoll_closing(&task->runtime->workers[i]->ring, fd);
 }
 
 void fl_op_closed(const struct fl_task *task, int fd)
 {
-    for (unsigned i = 0; i < task->runtime->count; i++)
+    for (unsigned i = 0; i < fl_total(task->runtime); i++)
         fl_epoll_closed(&task->runtime->workers[i]->ring, fd);
 }
 

@@ -23,11 +23,11 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
 /** Polls a descriptor as above. @return its events; -EPERM (epoll) it cannot be polled and never waits for anybody; -errno */
 int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable);
 
-/** Sleeps a little, longer from time to time: for what can only be looked at again. @param pause 0 before the first @return as filch_sleep */
+/** Sleeps a little, longer from time to time: for what can only be looked at again. @param pause 0 at first @return as filch_sleep */
 int fl_op_pause(int64_t *pause);
 
-/** For a call that has said EAGAIN: polls as above, before it is tried again. A descriptor may be ready, but not for what the call wants: so when it was polled for this call before, and is
- * ready all the same, first a pause. @param pause 0 before the first */
+/** For a call that has said EAGAIN: polls as above, before it is tried again. A descriptor may be ready, but not for what the call wants:
+ * so when it was polled for this call before, and is ready all the same, first a pause. @param pause 0 before the first */
 int fl_op_await(struct fl_task *task, int fd, short events, bool cancellable, int64_t *pause);
 
 /** For who closes a descriptor, before and after, where fl_op_polls: tells those of the task's runtime that wait for it, with -EBADF. */

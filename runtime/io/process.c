@@ -107,7 +107,9 @@ static int start(void *arg)
 int filch_posix_spawnp(pid_t *ret_pid, const char *file, char *const argv[], char *const envp[], const int fds[3])
 {
     struct start it = {.file = file, .argv = argv, .envp = envp ? envp : environ, .fds = fds};
-    int r = filch_offload(start, &it);
+    struct io_uring_sqe sqe;
+    fl_request_prep(&sqe, FL_REQUEST_CALL, -1, (const void *)(uintptr_t)start, (uint64_t)(uintptr_t)&it, 0);
+    int r = fl_op_run(fl_current(), &sqe, true);
     if (r == 0)
         *ret_pid = it.pid;
     return r;

@@ -5,8 +5,9 @@
  * them can be cancelled. What cannot be tried or polled (files, paths) waits for the disk at most, and is carried out by a helper: a kernel thread of a bounded pool.
  *
  * Nothing that may wait for ever goes to a helper, because a few such would stop all others and could not be cancelled. What is left, the task looks at
- * again and again, with pauses that grow (fl_op_pause): a FIFO that nobody has opened at the other end, children that have no descriptor, a word that another
- * process changes, a full line of connections or messages at a Unix socket, an error in a socket's queue that nobody fetches. */
+ * again and again, with pauses that grow (fl_op_pause): a FIFO that nobody has opened at the other end, children that have no descriptor, a
+ * word that another process changes, a full line of connections or messages at a Unix socket, an error in a socket's queue that nobody
+ * fetches. */
 #include "io/op.h"
 
 #include <filch/io.h>

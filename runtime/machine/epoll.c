@@ -8,13 +8,14 @@
  * which comes back with the event; only the last one of a line is believed, so nothing is heard of a file that had the number of a descriptor before: of one that was
  * fetched then, or that lives on under another number.
  *
- * A wait that is cancelled leaves the kernel's mask as it is, which costs no system call, and most such descriptors are waited for again soon. What comes of it is one event at most, since
- * it comes once: it finds nobody in line who wants it, or is of an older telling than theirs, and ends one sleep for nothing. (A number comes again after 2^32 tellings of one
- * descriptor. An event would have to stay unfetched for all of them, of a file that another number keeps open.)
+ * A wait that is cancelled leaves the kernel's mask as it is, which costs no system call, and most such descriptors are waited for again
+ * soon. What comes of it is one event at most, since it comes once: it finds nobody in line who wants it, or is of an older telling than
+ * theirs, and ends one sleep for nothing. (A number comes again after 2^32 tellings of one descriptor. An event would have to stay
+ * unfetched for all of them, of a file that another number keeps open.)
  *
- * The kernel forgets a descriptor that is closed, and says nothing to who waits for it. So who closes one tells the rings, before and after (fl_epoll_closing, fl_epoll_closed):
- * the first ends all that stand in line, whoever has the number next; the second those that came in between, unless somebody has the number already, whose file
- * they then wait for: as somebody who comes too late for any call does.
+ * The kernel forgets a descriptor that is closed, and says nothing to who waits for it. So who closes one tells the rings, before and after
+ * (fl_epoll_closing, fl_epoll_closed): the first ends all that stand in line, whoever has the number next; the second those that came in
+ * between, unless somebody has the number already, whose file they then wait for: as somebody who comes too late for any call does.
  *
  * Invariants
  *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.

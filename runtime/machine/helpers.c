@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The pool of helpers: kernel threads that make calls which wait.
  *
+ * Some jobs may last: a function of the program's, a resolver that hears nothing for half a minute. These never get all threads: a quarter
+ * is kept for what waits for the disk at most, so that reads of files go on whatever the others do. Each kind has a line; of the two first
+ * ones that may be begun the older goes first.
+ *
  * A job stands in line until a helper takes it. Threads are started when a job finds no idle one, up to the bound, and stay until the runtime stops: an idle one costs a
  * kernel stack and a few pages. They block all signals and may run on every CPU the runtime's starter might run on, not just on that of the worker that started
  * them.
  *
  * Invariants
- *   1. A job is in line exactly while its node is linked; node, jobs, idle and count change under the lock.
- *   2. While jobs are in line, as many idle threads have been called as there are jobs, or all that are idle have and there are no more than may be.
+ *   1. A job is in line exactly while its node is linked; node and all numbers change under the lock.
+ *   2. While jobs are due, in line and not too many that last, as many idle threads have been called as are due, or all that are idle have
+ *      and there are no more than may be. Who ends a job that lasted makes another one due perhaps, and is a thread for it.
  *   3. A job that was withdrawn is not run; one that was not, is, and its memory lives until then.
  *
  * Memory ordering: the lock; `calls` changes under it, and is read under it before a thread sleeps on it, so no call is lost. */
@@ -27,8 +32,10 @@
 
 int fl_helpers_init(struct fl_helpers *helpers, unsigned max)
 {
-    *helpers = (struct fl_helpers){.max = max, .threads = calloc(max, sizeof *helpers->threads)};
+    unsigned kept = max > 1 ? (max + 3) / 4 : 0;
+    *helpers = (struct fl_helpers){.max = max, .lasting_max = max - kept, .threads = calloc(max, sizeof *helpers->threads)};
     fl_list_init(&helpers->line);
+    fl_list_init(&helpers->lasting_line);
     helpers->bound = sched_getaffinity(0, sizeof helpers->cpus, &helpers->cpus) == 0;
     return helpers->threads ? 0 : -ENOMEM;
 }
@@ -47,17 +54,43 @@ void fl_helpers_fini(struct fl_helpers *helpers)
     free(helpers->threads);
 }
 
+static void put_in(struct fl_helpers *helpers, struct fl_job *job)
+{
+    job->turn = helpers->turns++;
+    fl_list_append(job->lasts ? &helpers->lasting_line : &helpers->line, &job->node);
+    *(job->lasts ? &helpers->lasting_jobs : &helpers->jobs) += 1;
+}
+
 static void take_out(struct fl_helpers *helpers, struct fl_job *job)
 {
     fl_list_remove(&job->node);
-    helpers->jobs--;
+    *(job->lasts ? &helpers->lasting_jobs : &helpers->jobs) -= 1;
+}
+
+/* How many of those in line may be begun. */
+static unsigned due(const struct fl_helpers *helpers)
+{
+    unsigned room = helpers->lasting_max - helpers->lasting;
+    return helpers->jobs + (helpers->lasting_jobs < room ? helpers->lasting_jobs : room);
+}
+
+/* The oldest that is due. */
+static struct fl_job *next_due(struct fl_helpers *helpers)
+{
+    struct fl_job *job = NULL, *lasting = NULL;
+    if (helpers->jobs != 0)
+        job = fl_container_of(helpers->line.next, struct fl_job, node);
+    if (helpers->lasting_jobs != 0 && helpers->lasting < helpers->lasting_max)
+        lasting = fl_container_of(helpers->lasting_line.next, struct fl_job, node);
+    return !job || (lasting && lasting->turn < job->turn) ? lasting : job;
 }
 
 /* The next job; NULL: the pool ends. */
-static struct fl_job *await(struct fl_helpers *helpers)
+static struct fl_job *await(struct fl_helpers *helpers, bool has_lasted)
 {
     fl_lock_take(&helpers->lock);
-    while (fl_list_empty(&helpers->line) && !helpers->ending) {
+    helpers->lasting -= has_lasted;
+    while (due(helpers) == 0 && !helpers->ending) {
         uint32_t seen = load_relaxed(&helpers->calls); /* own: the lock */
         helpers->idle++;
         fl_lock_give(&helpers->lock);
@@ -65,10 +98,10 @@ static struct fl_job *await(struct fl_helpers *helpers)
         fl_lock_take(&helpers->lock);
         helpers->idle--;
     }
-    struct fl_job *job = NULL;
-    if (!fl_list_empty(&helpers->line)) {
-        job = fl_container_of(helpers->line.next, struct fl_job, node);
+    struct fl_job *job = next_due(helpers);
+    if (job) {
         take_out(helpers, job);
+        helpers->lasting += job->lasts;
     }
     fl_lock_give(&helpers->lock);
     return job;
@@ -79,8 +112,10 @@ static void *helper_main(void *arg)
     struct fl_helpers *helpers = arg;
     struct fl_job *job;
     prctl(PR_SET_NAME, "filch/helper");
-    while ((job = await(helpers)))
+    for (bool lasts = false; (job = await(helpers, lasts));) {
+        lasts = job->lasts;
         job->run(job);
+    }
     return NULL;
 }
 
@@ -104,17 +139,18 @@ int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job)
 {
     int r = 0;
     fl_lock_take(&helpers->lock);
-    bool call = helpers->idle > helpers->jobs;
-    if (!call && helpers->count < helpers->max) { /* under the lock: it waits for no other thread, and seldom happens */
+    unsigned before = due(helpers);
+    put_in(helpers, job);
+    bool more = due(helpers) > before, call = more && helpers->idle > before;
+    if (more && !call && helpers->count < helpers->max) { /* under the lock: it waits for no other thread, and seldom happens */
         r = start(helpers, &helpers->threads[helpers->count]);
         helpers->count += r == 0;
     }
     if (helpers->count == 0) {
+        take_out(helpers, job);
         fl_lock_give(&helpers->lock);
         return r == -ENOMEM ? r : -EAGAIN;
     }
-    fl_list_append(&helpers->line, &job->node);
-    helpers->jobs++;
     if (call)
         add_relaxed(&helpers->calls, 1); /* own: the lock */
     fl_lock_give(&helpers->lock);

@@ -14,22 +14,26 @@ struct fl_job {
     struct fl_list node; /**< in line, or by itself */
     /** Called once, on a helper's thread, with no lock; the job may be gone when it returns. */
     void (*run)(struct fl_job *job);
+    bool lasts;    /**< it may take as long as it likes: not all threads are for such */
+    uint64_t turn; /**< in line: when it came */
 };
 
 struct fl_helpers {
     struct fl_lock lock;
-    struct fl_list line;     /**< jobs that nobody has begun, oldest first */
-    unsigned max;            /**< threads at most */
-    unsigned jobs;           /**< in line */
-    unsigned count, idle;    /**< threads there are; such as wait for a job */
-    bool ending;             /**< nobody submits any more */
-    _Atomic(uint32_t) calls; /**< futex: changes when an idle one is wanted */
-    pthread_t *threads;      /**< `max`, of which `count` are there */
-    cpu_set_t cpus;          /**< where they may run: not a worker's CPU alone */
-    bool bound;              /**< cpus is known */
+    struct fl_list line, lasting_line; /**< jobs that nobody has begun, oldest first: short ones; those that may last */
+    unsigned max, lasting_max;         /**< threads at most; of them such as are at a job that may last */
+    unsigned jobs, lasting_jobs;       /**< in either line */
+    unsigned lasting;                  /**< threads that are at a job that may last */
+    uint64_t turns;                    /**< jobs that ever came */
+    unsigned count, idle;              /**< threads there are; such as wait for a job */
+    bool ending;                       /**< nobody submits any more */
+    _Atomic(uint32_t) calls;           /**< futex: changes when an idle one is wanted */
+    pthread_t *threads;                /**< `max`, of which `count` are there */
+    cpu_set_t cpus;                    /**< where they may run: not a worker's CPU alone */
+    bool bound;                        /**< cpus is known */
 };
 
-/** @return 0 or -ENOMEM. No thread is started. */
+/** A quarter of `max`, one at least if there are two, is kept for jobs that do not last. @return 0 or -ENOMEM. No thread is started. */
 int fl_helpers_init(struct fl_helpers *helpers, unsigned max);
 /** Nobody waits for a job any more. */
 void fl_helpers_fini(struct fl_helpers *helpers);

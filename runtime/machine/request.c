@@ -131,6 +131,11 @@ bool fl_request_hogs(const struct io_uring_sqe *sqe)
     return sqe->opcode == IORING_OP_SPLICE && (is_socket(sqe->fd) || is_socket(sqe->splice_fd_in));
 }
 
+bool fl_request_lasts(const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == FL_REQUEST_LONG_CALL || (sqe->opcode == IORING_OP_CLOSE && is_socket(sqe->fd));
+}
+
 static int32_t splice_(const struct io_uring_sqe *sqe, unsigned more)
 {
     off_t in = (off_t)sqe->splice_off_in, out = (off_t)sqe->off;
@@ -246,6 +251,7 @@ int32_t fl_request_do(const struct io_uring_sqe *sqe)
     case FL_REQUEST_FUTEX_WAIT:
         return futex_wait(sqe);
     case FL_REQUEST_CALL:
+    case FL_REQUEST_LONG_CALL:
         return ((int32_t(*)(void *))(uintptr_t)sqe->addr)(pointer(sqe->addr2));
     default:
         return -EINVAL;

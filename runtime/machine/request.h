@@ -16,6 +16,7 @@
 #define FL_REQUEST_FADVISE 200    /**< as IORING_OP_FADVISE, with its length, 64 bits wide, in addr */
 #define FL_REQUEST_SYNC_RANGE 201 /**< as IORING_OP_SYNC_FILE_RANGE, the same */
 #define FL_REQUEST_CALL 202       /**< calls the function at addr with the argument at addr2 */
+#define FL_REQUEST_LONG_CALL 203  /**< the same, and nobody knows how long it takes */
 
 /** Flags of the futex2 calls (linux/futex.h of Linux 6.7). */
 #define FL_FUTEX_U32 2
@@ -34,6 +35,9 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe);
 /** Whether it would wait inside the kernel with something locked that others need there: a splice with a socket keeps the pipe, and who reads or writes that, or
  * submits as much to a ring, is held up with it. */
 bool fl_request_hogs(const struct io_uring_sqe *sqe);
+
+/** Whether it may keep a thread for longer than a disk does: a function of the program's, a close that lingers. */
+bool fl_request_lasts(const struct io_uring_sqe *sqe);
 
 /** Sets a descriptor to non-blocking, for whoever has it. */
 void fl_request_never_wait(int fd);

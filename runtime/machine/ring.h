@@ -151,8 +151,8 @@ FL_INLINE void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
 /** Ends the owner's sleep, present or next. Any thread, any number of times. */
 void fl_ring_wake(struct fl_ring *ring);
 
-/** Whether completions are there: a sleep would not begin. Those that found no room in the queue count too: the kernel keeps them, and all later ones behind them, until
- * somebody asks, as fl_ring_reap does when it finds the queue empty. */
+/** Whether completions are there: a sleep would not begin. Those that found no room in the queue count too: the kernel keeps them, and all
+ * later ones behind them, until somebody asks, as fl_ring_reap does when it finds the queue empty. */
 FL_INLINE bool fl_ring_ready(struct fl_ring *ring)
 {
     if (unlikely(fl_ring_polls(ring)))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The laws of closing a descriptor that others wait for: on epoll each of them comes back with -EBADF, whichever call it is in and however close the race; on io_uring it keeps
- * the file that it waits for, and comes back when something happens there. What is not tested here: that a close lingers, which is test_sockets.c. */
+/* The laws of closing a descriptor that others wait for: on epoll each of them comes back with -EBADF, whichever call it is in and however
+ * close the race; on io_uring it keeps the file that it waits for, and comes back when something happens there. What is not tested here:
+ * that a close lingers, which is test_sockets.c. */
 #include "pairs.h"
 
 #include <poll.h>

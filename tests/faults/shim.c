@@ -4,9 +4,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 struct shim shim;
 
@@ -97,6 +99,14 @@ int epoll_create1(int flags)
 int epoll_ctl(int fd, int op, int target, struct epoll_event *event)
 {
     return fails(&shim.epoll_ctl) ? -1 : REAL(epoll_ctl)(fd, op, target, event);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret_list)
+{
+    atomic_fetch_add(&shim.lookups, 1);
+    while (atomic_load(&shim.deaf))
+        usleep(1000);
+    return REAL(getaddrinfo)(node, service, hints, ret_list);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)

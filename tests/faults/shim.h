@@ -17,6 +17,8 @@ extern struct shim {
     _Atomic(unsigned) some;         /* entries that one submission takes at most; 0: all */
     _Atomic(unsigned) completions;  /* room for so many in the queue; 0: as asked */
     _Atomic(int) missing;           /* an operation that the kernel says it does not know; 0: none */
+    _Atomic(bool) deaf;             /* no name server says anything */
+    _Atomic(unsigned) lookups;      /* how many asked one */
     _Atomic(unsigned long) faults;  /* how often a call failed */
     _Atomic(unsigned long) notices; /* completions that said: the kernel has let go of a buffer that was sent without copying */
 } shim;

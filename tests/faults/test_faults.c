@@ -682,3 +682,98 @@ Test(faults, without_a_helper_a_call_that_needs_one_says_EAGAIN_and_a_close_clos
         must(filch_call(runtime, ask_for_help, polls ? &config : NULL) == 0 && filch_stop(runtime, FILCH_NEVER) == 0);
     }
 }
+
+/* ---- those that last ---- */
+
+enum { SLOW = 80 }; /* more than there are helpers */
+
+static atomic_int opened;
+
+static int look_up_in_vain(void *arg)
+{
+    struct addrinfo *list = NULL;
+    (void)arg;
+    FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(100)));
+    must(filch_getaddrinfo("localhost", NULL, NULL, &list) == -ETIMEDOUT && !list);
+    return 0;
+}
+
+static int32_t sleep_till_opened(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&opened))
+        usleep(1000);
+    return 0;
+}
+
+static int offload_(void *arg)
+{
+    (void)arg;
+    return filch_offload(sleep_till_opened, NULL);
+}
+
+/* What needs a helper on epoll. */
+static void use_a_file(void)
+{
+    FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_SEC(5)));
+    char *argv[] = {"true", NULL};
+    pid_t pid;
+    siginfo_t info;
+    int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    must(file >= 0 && filch_write(file, "x", 1) == 1 && filch_fsync(file) == 0 && filch_ftruncate(file, 100) == 0);
+    must(filch_close(file) == 0 && filch_posix_spawnp(&pid, "true", argv, NULL, NULL) == 0);
+    must(filch_waitid(P_PID, (id_t)pid, &info, WEXITED) == 0);
+}
+
+static int use_files_while_others_last(void *arg)
+{
+    FILCH_SCOPE(s);
+    for (int i = 0; i < SLOW; i++)
+        must(filch_spawn(&s, arg ? offload_ : look_up_in_vain, NULL) == 0);
+    must(filch_sleep(FILCH_MSEC(20)) == 0);
+    use_a_file();
+    if (!arg)
+        must(filch_join(&s) == 0);
+    use_a_file();
+    atomic_store(&opened, 1);
+    return filch_join(&s);
+}
+
+static void *hear_again(void *arg)
+{
+    usleep(200000);
+    atomic_store((atomic_int *)arg, 1);
+    atomic_store(&shim.deaf, false);
+    return NULL;
+}
+
+Test(faults, files_are_used_though_name_servers_are_deaf_and_a_stop_waits_for_those_who_asked)
+{
+    unsetenv("FILCH_IO");
+    for (filch_io io = FILCH_IO_AUTO; io <= FILCH_IO_EPOLL; io++) {
+        filch_config config = {.workers = 2, .io = io};
+        filch_runtime *runtime;
+        if (filch_start(&config, &runtime) != 0)
+            continue;
+        atomic_int heard = 0;
+        atomic_store(&shim.lookups, 0);
+        atomic_store(&shim.deaf, true);
+        must(filch_call(runtime, use_files_while_others_last, NULL) == 0);
+        pthread_t thread = thread_start(hear_again, &heard);
+        must(filch_stop(runtime, filch_after(FILCH_MSEC(1))) == 0 && atomic_load(&heard));
+        must(atomic_load(&shim.lookups) > 0 && atomic_load(&shim.lookups) < 64); /* nobody asks for who has gone */
+        thread_join(thread);
+    }
+}
+
+Test(faults, files_are_used_though_offloaded_functions_last)
+{
+    unsetenv("FILCH_IO");
+    for (filch_io io = FILCH_IO_AUTO; io <= FILCH_IO_EPOLL; io++) {
+        filch_config config = {.workers = 2, .io = io};
+        filch_runtime *runtime;
+        atomic_store(&opened, 0);
+        if (filch_start(&config, &runtime) == 0)
+            must(filch_call(runtime, use_files_while_others_last, &config) == 0 && filch_stop(runtime, FILCH_NEVER) == 0);
+    }
+}

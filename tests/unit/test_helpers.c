@@ -45,11 +45,16 @@ static void work(struct fl_job *job)
     sem_post(&ran);
 }
 
-static int submit(struct work *it, bool waits)
+static int submit_kind(struct work *it, bool waits, bool lasts)
 {
-    *it = (struct work){.job.run = work, .waits = waits};
+    *it = (struct work){.job.run = work, .job.lasts = lasts, .waits = waits};
     fl_list_init(&it->job.node);
     return fl_helpers_submit(&helpers, &it->job);
+}
+
+static int submit(struct work *it, bool waits)
+{
+    return submit_kind(it, waits, false);
 }
 
 static void await(sem_t *sem, int times)
@@ -195,6 +200,83 @@ Test(helpers, the_end_runs_what_is_in_line_and_joins)
     cr_assert(load_relaxed(&turns) == JOBS && threads() == before); /* counter */
     cr_assert_eq(fl_helpers_init(&helpers, 4), 0);
     fl_helpers_fini(&helpers); /* without ever a thread */
+}
+
+/* ---- jobs that last ---- */
+
+Test(helpers, those_that_last_leave_a_quarter_for_the_others)
+{
+    static const struct {
+        unsigned max, lasting;
+    } cases[] = {{1, 1}, {2, 1}, {3, 2}, {4, 3}, {5, 3}, {8, 6}, {64, 48}};
+    static struct work works[80], quick[20];
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned max = cases[i].max, lasting = cases[i].lasting, kept = max - lasting;
+        cr_assert_eq(fl_helpers_init(&helpers, max), 0);
+        for (unsigned j = 0; j < max + 10; j++)
+            cr_assert_eq(submit_kind(&works[j], true, true), 0);
+        while ((unsigned)load_relaxed(&inside) < lasting) /* counter */
+            usleep(100);
+        usleep(2000);                                                                      /* one more would be inside by now */
+        cr_assert(load_relaxed(&inside) == (int)lasting && locked(&helpers.count) <= max); /* counter */
+        for (unsigned j = 0; j < kept; j++)
+            cr_assert_eq(submit(&quick[j], true), 0);
+        while ((unsigned)load_relaxed(&inside) < max) /* counter */
+            usleep(100);
+        for (unsigned j = 0; j < max + 10 + kept; j++)
+            sem_post(&go);
+        await(&ran, (int)(max + 10 + kept));
+        cr_assert_leq(locked(&helpers.count), max);
+        fl_helpers_fini(&helpers);
+    }
+}
+
+Test(helpers, one_helper_runs_jobs_of_both_kinds_in_the_order_of_arrival)
+{
+    enum { JOBS = 100 };
+    static struct work works[JOBS];
+    cr_assert_eq(fl_helpers_init(&helpers, 1), 0);
+    for (int i = 0; i < JOBS; i++)
+        cr_assert_eq(submit_kind(&works[i], i == 0, i % 3 == 0), 0);
+    sem_post(&go);
+    await(&ran, JOBS);
+    for (int i = 0; i < JOBS; i++)
+        cr_assert_eq(works[i].turn, i + 1);
+    fl_helpers_fini(&helpers);
+}
+
+Test(helpers, those_that_last_are_withdrawn_and_run_at_the_end_too)
+{
+    static struct work works[10];
+    _Atomic(uint64_t) word = 5;
+    cr_assert_eq(fl_helpers_init(&helpers, 2), 0);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(submit_kind(&works[i], i == 0, true), 0);
+    cr_assert(fl_helpers_withdraw(&helpers, &works[5].job, &word, 5) && fl_helpers_withdraw(&helpers, &works[9].job, &word, 5));
+    cr_assert(fl_list_empty(&works[5].job.node) && locked(&helpers.lasting_jobs) <= 8);
+    sem_post(&go);
+    fl_helpers_fini(&helpers);
+    cr_assert(load_relaxed(&turns) == 8 && works[5].turn == 0 && works[8].turn == 8); /* counter */
+}
+
+Test(helpers, a_mixture_is_run_whoever_comes_and_goes)
+{
+    enum { JOBS = 3000 };
+    static struct work works[JOBS];
+    unsigned dice = 1;
+    for (unsigned max = 1; max < 6; max++) {
+        store_relaxed(&turns, 0); /* counter */
+        cr_assert_eq(fl_helpers_init(&helpers, max), 0);
+        for (int i = 0; i < JOBS; i++) {
+            dice = dice * 1103515245 + 12345;
+            cr_assert_eq(submit_kind(&works[i], false, dice >> 16 & 1), 0);
+            if ((dice >> 20) % 64 == 0)
+                usleep(100); /* they fall idle */
+        }
+        await(&ran, JOBS);
+        fl_helpers_fini(&helpers);
+        cr_assert_eq(load_relaxed(&turns), JOBS); /* counter */
+    }
 }
 
 /* ---- what a helper is ---- */
