@@ -9,7 +9,8 @@
  * to cancel took hold are reported as such.
  *
  * Invariants
- *   1. fl_op_run returns only after the last completion (a zero-copy send has two), or before anything was queued.
+ *   1. fl_op_run returns only after the last completion, or before anything was queued. A zero-copy send has two, the result and the notice that the
+ *      kernel has let go of the buffer. Two threads may reap them, and tell of the second first.
  *   2. task->waits is the operation from before it is queued until after its completion; a cancel that finds it there takes the ring's lock after the
  *      operation's entry was queued, so the request to cancel comes later in the ring than what it cancels.
  *   3. Who cancels what the kernel does not keep for us (a poll of epoll, a job) looks at task->waits again under the lock of the line it stands in, and the
@@ -20,6 +21,8 @@
  * Memory ordering
  *   [waits]  the task writes waits under the ring's lock and then reads the scope's mark; the canceller writes the mark, heavy barrier, reads waits.
  *            The task's light barrier in between pairs with it: one of them sees the other.
+ *
+ *   [told]   of the two completions of a zero-copy send, the one that is told of second wakes the task, and so after what the first wrote.
  *
  * The wait is armed as not cancellable: only the completion claims it.
  *
@@ -46,7 +49,8 @@ struct op {
     struct fl_task *task;
     const struct io_uring_sqe *sqe;
     int result;
-    bool withdrawn; /* a job that was never begun */
+    _Atomic(uint32_t) told; /* how many of two completions, in either order */
+    bool withdrawn;         /* a job that was never begun */
 };
 
 /* An operation as a canceller may know it: address and place, without touching memory that may be gone. The place is a worker's ring or the helpers. */
@@ -100,10 +104,12 @@ static void completed(struct fl_ring_op *ring_op, int32_t res, uint32_t flags)
 {
     struct op *op = fl_container_of(ring_op, struct op, ring_op);
     struct fl_task *task = op->task;
-    if (!(flags & IORING_CQE_F_NOTIF)) /* which says of a zero-copy send that the kernel has let go of the buffer, and nothing more */
+    bool notice = flags & IORING_CQE_F_NOTIF; /* says of a zero-copy send that the kernel has let go of the buffer, and nothing more */
+    if (!notice)
         op->result = res;
-    if (!(flags & IORING_CQE_F_MORE))
-        fl_wake(task, 0, false); /* the operation's memory is the task's again */
+    bool one_of_two = notice || flags & IORING_CQE_F_MORE;
+    if (!one_of_two || add_acq_rel(&op->told, 1) == 1) /* [told] pairs with itself: whoever comes second sees what the first did */
+        fl_wake(task, 0, false);                       /* the operation's memory is the task's again */
 }
 
 static const struct fl_why operates = {.name = "io"};

@@ -77,9 +77,26 @@ struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *ring)
     return probe;
 }
 
+/* As if another thread had fetched the result of such a send and not told of it yet: the notice is seen first, and the result by the next look. */
+static unsigned notice_first(struct io_uring_cqe **cqes, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned j = i + 1; j < n; j++)
+            if (cqes[i]->flags & IORING_CQE_F_MORE && cqes[j]->flags & IORING_CQE_F_NOTIF && cqes[i]->user_data == cqes[j]->user_data) {
+                struct io_uring_cqe result = *cqes[i];
+                *cqes[i] = *cqes[j];
+                *cqes[j] = result;
+                atomic_fetch_add(&shim.swaps, 1);
+                return i + 1;
+            }
+    return n;
+}
+
 unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cqes, unsigned count)
 {
     unsigned n = REAL(io_uring_peek_batch_cqe)(ring, cqes, count);
+    if (atomic_load(&shim.swap))
+        n = notice_first(cqes, n);
     for (unsigned i = 0; i < n; i++)
         if (cqes[i]->flags & IORING_CQE_F_NOTIF)
             atomic_fetch_add(&shim.notices, 1);

@@ -19,6 +19,8 @@ extern struct shim {
     _Atomic(int) missing;           /* an operation that the kernel says it does not know; 0: none */
     _Atomic(bool) deaf;             /* no name server says anything */
     _Atomic(unsigned) lookups;      /* how many asked one */
+    _Atomic(bool) swap;             /* such notices are seen before the results */
+    _Atomic(unsigned) swaps;        /* how often that was so */
     _Atomic(unsigned long) faults;  /* how often a call failed */
     _Atomic(unsigned long) notices; /* completions that said: the kernel has let go of a buffer that was sent without copying */
 } shim;

@@ -435,6 +435,38 @@ Test(faults, what_is_to_be_sent_without_copying_goes_that_way_where_there_is_one
     must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, send_without_copying, &(int){0}) == 0);
 }
 
+/* Keeps the worker for a while, so that both completions are there when it looks. */
+static int keep_it_a_while(void *arg)
+{
+    while (!atomic_load((atomic_int *)arg)) {
+        usleep(300);
+        filch_yield();
+    }
+    return 0;
+}
+
+static int send_and_be_told_late(void *arg)
+{
+    atomic_int sent = 0;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, keep_it_a_while, &sent) == 0);
+    for (int i = 0; i < 20; i++)
+        must(send_without_copying(arg) == 0);
+    atomic_store(&sent, 1);
+    return filch_join(&s);
+}
+
+Test(faults, who_sends_without_copying_is_told_the_result_though_the_notice_comes_first)
+{
+    uring_only();
+    if (!kernel_knows(IORING_OP_SEND_ZC) || !kernel_knows(IORING_OP_SENDMSG_ZC))
+        cr_skip_test("the kernel knows no such thing");
+    atomic_store(&shim.swap, true);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_URING}, send_and_be_told_late, &(int){1}) == 0);
+    must(atomic_load(&shim.swaps) > 0);
+    atomic_store(&shim.swap, false);
+}
+
 /* ---- operations that the kernel does not know ---- */
 
 static char folder[] = "/tmp/filch-faults-XXXXXX";
