@@ -494,7 +494,8 @@ static int share(void *arg)
     clock_t before = clock();
     for (int i = 0; i < BYTES; i++)
         must(filch_sleep(FILCH_MSEC(2)) == 0 && write(ends[1], "x", 1) == 1);
-    must(filch_join(&s) == 0 && clock() - before < CLOCKS_PER_SEC / 5);
+    must(filch_join(&s) == 0);
+    must(SANITIZED || clock() - before < CLOCKS_PER_SEC / 5); /* with a sanitizer on a busy machine the wake-ups alone take as much */
     return close(ends[0]) | close(ends[1]);
 }
 
