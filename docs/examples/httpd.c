@@ -12,7 +12,7 @@
  *
  * Paths. What a client sends as a path is decoded and given to openat2(2) with RESOLVE_BENEATH: the kernel refuses whatever leads out of the directory, by `..`, by an
  * absolute path or by a link. It has no call of filch. What the kernel has in its cache is opened at once (RESOLVE_CACHED), anything else on a thread of
- * filch_offload, as is the listing of a directory.
+ * filch_blocking, as is the listing of a directory.
  *
  * Answers. The headers are held back by MSG_MORE until the first bytes of the body follow, so that a small file leaves with them in one packet. To read a small file behind
  * the headers and send both at once was no cheaper (4 KB and 16 KB, median of nine: the same within 3 %).
@@ -283,7 +283,7 @@ static int open_slowly(void *path)
 static int open_path(char *path)
 {
     int fd = open_beneath(*path ? path : ".", RESOLVE_CACHED);
-    return fd == -EAGAIN || fd == -EINVAL ? filch_offload(open_slowly, path) : fd; /* -EINVAL: Linux before 5.12 */
+    return fd == -EAGAIN || fd == -EINVAL ? filch_blocking(open_slowly, path) : fd; /* -EINVAL: Linux before 5.12 */
 }
 
 static int status_of(int error)
@@ -465,7 +465,7 @@ struct listing {
     size_t size;
 };
 
-/* On a thread of filch_offload. */
+/* On a thread of filch_blocking. */
 static int list(void *arg)
 {
     struct listing *listing = arg;
@@ -495,7 +495,7 @@ static int list(void *arg)
 static void answer_listing(struct connection *connection, struct answer *answer, int fd)
 {
     struct listing listing = {.fd = fd, .path = connection->path};
-    int r = filch_offload(list, &listing);
+    int r = filch_blocking(list, &listing);
     if (r < 0) {
         free(listing.text);
         answer->status = status_of(r);

@@ -9,7 +9,7 @@
  * descriptors are bounded by a semaphore: a unit is taken before the task of a file is spawned, which gives it back. Taken by the task itself it would bound them as
  * well, but a million tasks would wait, each with a stack.
  *
- * There is no call of filch for listing a directory, and a disk may take its time over it: filch_offload lends a kernel thread. */
+ * There is no call of filch for listing a directory, and a disk may take its time over it: filch_blocking lends a kernel thread. */
 #include "common.h"
 
 #include <dirent.h>
@@ -146,7 +146,7 @@ static int list_bounded(struct listing *listing)
     int r = filch_sem_acquire(&descriptors);
     if (r < 0)
         return r;
-    r = filch_offload(list, listing);
+    r = filch_blocking(list, listing);
     filch_sem_release(&descriptors);
     return r;
 }

@@ -199,7 +199,7 @@ FILCH_API FILCH_PARKS int filch_shutdown(int fd, int how);
 FILCH_API FILCH_PARKS ssize_t filch_sendfile(int fd_out, int fd_in, off_t *offset, size_t count);
 
 /** getaddrinfo(3). A cancelled call returns at once; the look-up goes on alone, frees what it finds, and filch_stop waits for it, past its
- * deadline if need be. It takes its turn as filch_offload does.
+ * deadline if need be. It takes its turn as filch_blocking does.
  * @param ret_list the caller calls freeaddrinfo(3); untouched on failure
  * @return 0; -ENOENT no such name or no address of that kind, -EAGAIN try again, -EIO the name server failed for good, -EINVAL bad hints, or a service that is not
  * there for them, -EAFNOSUPPORT, -ENOMEM, or another -errno. Context: task or any thread, parks. */
@@ -230,7 +230,7 @@ FILCH_API FILCH_PARKS int filch_futex_wait(const volatile void *word, uint32_t e
  * them at most, of which a quarter is kept for files; further calls wait for their turn, and only while it waits is one cancelled. `fn` is
  * no task: what parks there blocks that thread.
  * @return what `fn` returned; -ECANCELED, -ETIMEDOUT, -EAGAIN: it was not called. Context: task or any thread, parks. */
-FILCH_API FILCH_PARKS int filch_offload(filch_fn *fn, void *arg);
+FILCH_API FILCH_PARKS int filch_blocking(filch_fn *fn, void *arg);
 
 /* ---- what carries it out ---- */
 

@@ -214,6 +214,7 @@ bool fl_stall_tell(struct filch_runtime *runtime, struct fl_worker *w, int64_t l
     struct telling *t = calloc(1, sizeof *t);
     if (t) {
         t->job.run = run;
+        t->job.lasts = true;
         t->runtime = runtime;
         t->w = w;
         t->looked = looked;

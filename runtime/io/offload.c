@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int filch_offload(filch_fn *fn, void *arg)
+int filch_blocking(filch_fn *fn, void *arg)
 {
     struct io_uring_sqe sqe;
     fl_request_prep(&sqe, FL_REQUEST_LONG_CALL, -1, (const void *)(uintptr_t)fn, (uint64_t)(uintptr_t)arg, 0);

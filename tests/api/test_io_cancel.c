@@ -231,7 +231,7 @@ static int never(void *arg)
 Waits offload_(void)
 {
     char ran = 0;
-    return filch_offload(never, &ran);
+    return filch_blocking(never, &ran);
 }
 
 Waits getaddrinfo_(void)
@@ -417,7 +417,7 @@ static int hold_the_helper(void *arg)
 
 static int offload_the_gate(void *arg)
 {
-    return filch_offload(hold_the_helper, arg);
+    return filch_blocking(hold_the_helper, arg);
 }
 
 struct way {

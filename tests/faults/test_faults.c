@@ -685,7 +685,7 @@ static int ask_for_help(void *arg)
     bool polls = arg != NULL;
     struct addrinfo *list = NULL;
     breaks(&shim.thread, EAGAIN, 1);
-    must(filch_offload(answer, &forty_two) == -EAGAIN);
+    must(filch_blocking(answer, &forty_two) == -EAGAIN);
     must(filch_getaddrinfo("127.0.0.1", NULL, NULL, &list) == -EAGAIN && !list);
     int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
     must(file >= 0 && filch_fsync(file) == (polls ? -EAGAIN : 0));
@@ -693,11 +693,11 @@ static int ask_for_help(void *arg)
     must(filch_close(file) == 0 && fcntl(file, F_GETFD) == -1); /* which never fails for that */
     must(pipe(fds) == 0 && filch_write(fds[1], "x", 1) == 1 && filch_close(fds[1]) == 0 && filch_close(fds[0]) == 0);
     heal(&shim.thread);
-    must(filch_offload(answer, &forty_two) == 42); /* and then they are there again */
+    must(filch_blocking(answer, &forty_two) == 42); /* and then they are there again */
     must(filch_getaddrinfo("127.0.0.1", NULL, NULL, &list) == 0 && list);
     freeaddrinfo(list);
     breaks(&shim.thread, EAGAIN, 1);
-    must(filch_offload(answer, &forty_two) == 42); /* one is enough */
+    must(filch_blocking(answer, &forty_two) == 42); /* one is enough */
     heal(&shim.thread);
     return 0;
 }
@@ -741,7 +741,7 @@ static int32_t sleep_till_opened(void *arg)
 static int offload_(void *arg)
 {
     (void)arg;
-    return filch_offload(sleep_till_opened, NULL);
+    return filch_blocking(sleep_till_opened, NULL);
 }
 
 /* What needs a helper on epoll. */

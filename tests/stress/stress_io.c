@@ -397,7 +397,7 @@ static int ran(void *arg)
 static FL_NOINLINE int64_t offload(uint64_t *state)
 {
     struct job job = {0, (int)(dice(state) % 100)};
-    int r = filch_offload(ran, &job);
+    int r = filch_blocking(ran, &job);
     fl_panic_if(job.ran != (r == 42), "offload returned %d, and the function ran %d times", r, job.ran);
     return r;
 }
