@@ -4,8 +4,8 @@
  * What would not wait is done at once by the plain system call, because a ready page costs one system call there and a parked task and a
  * completion through the ring: openat2(2) with RESOLVE_CACHED for what a look at the path says is a file or a directory (opening a FIFO
  * waits for its other end), preadv2(2) with RWF_NOWAIT. What says EAGAIN, or is not possible that way, goes through the ring. Writes go
- * through the ring always: whether one waits is known only afterwards. So does close(2) of what may linger or flush; a descriptor that was
- * only read from, by its access mode, is closed at once (docs/decisions/0011-fast-path-before-the-ring.md).
+ * through the ring always: whether one waits is known only afterwards. So does close(2) of what may flush; what has nothing to wait for, a socket that does not
+ * linger, a pipe, what was only read from by its access mode, is closed at once (docs/decisions/0011-fast-path-before-the-ring.md).
  *
  * Direct I/O (O_DIRECT) does not know RWF_NOWAIT for what it is: the read is started without waiting, and then waited for. So such a
  * descriptor goes through the ring. Asking for the flag costs a third of reading 4 KiB from the cache, so it is done only if length and
@@ -140,28 +140,37 @@ int filch_open(const char *path, int flags, mode_t mode)
     return filch_openat(AT_FDCWD, path, flags, mode);
 }
 
-static bool may_wait(int fd)
-{
-    int mode = fcntl(fd, F_GETFL);
-    return mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
-}
+/* What closing a descriptor may wait for. */
+enum closing { NOTHING, FLUSH, LINGERING };
 
-/* The ring lets the worker's own thread wait for what a socket lingers over, or, told not to, nobody. So a helper does. */
-static bool lingers(int fd)
+static enum closing closing_of(int fd)
 {
     struct linger linger;
     socklen_t len = sizeof linger;
-    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff;
+    struct stat stat;
+    int mode = fcntl(fd, F_GETFL);
+    if (mode < 0 || (mode & O_ACCMODE) == O_RDONLY)
+        return NOTHING;
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0)
+        return linger.l_onoff ? LINGERING : NOTHING;
+    return fstat(fd, &stat) == 0 && S_ISFIFO(stat.st_mode) ? NOTHING : FLUSH;
 }
 
-/* @return FL_OP_NOT_TAKEN: nobody does it for us */
+/* Where nothing is waited for, the caller closes it itself: then the file is gone when the call returns, its port free and its peer told. The ring tells of a
+ * close before the kernel has let go of the file. What a socket lingers over the ring lets the worker's own thread wait for, or, told not to, nobody: so a helper does.
+ * @return FL_OP_NOT_TAKEN: nobody does it for us */
 static int close_parked(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
     if (fl_op_polls(task))
         return fl_op_run(task, sqe, false);
-    if (!may_wait(sqe->fd))
+    switch (closing_of(sqe->fd)) {
+    case FLUSH:
+        return fl_op_run(task, sqe, false);
+    case LINGERING:
+        return fl_op_help(task, sqe, false);
+    default:
         return FL_OP_NOT_TAKEN;
-    return lingers(sqe->fd) ? fl_op_help(task, sqe, false) : fl_op_run(task, sqe, false);
+    }
 }
 
 int filch_close(int fd)
