@@ -59,6 +59,7 @@
 #define SPARE_AFTER 5000000  /* ns of being awake after which there is a relief in store */
 #define TELL_EVERY 100000000 /* ns between reports */
 #define CALM 10
+#define MAKE_AGAIN 20000000 /* ns after which one more is tried for which there was no memory, descriptor or thread */
 #define STACK (256 * 1024)
 
 /** What it knows of one worker. */
@@ -261,16 +262,28 @@ static unsigned place_of(struct filch_runtime *runtime, const struct view *view,
     return best;
 }
 
+/* Makes one, unless there was no memory, descriptor or thread for one a moment ago. It can be called in the next turn, when it has come to rest. */
+static int make(struct filch_runtime *runtime, const struct view *view)
+{
+    struct fl_monitor *monitor = &runtime->monitor;
+    if (view->now < monitor->make_again)
+        return -EAGAIN;
+    int r = fl_relief_new(runtime);
+    if (r < 0 && r != -ENOSPC)
+        monitor->make_again = view->now + MAKE_AGAIN;
+    return r;
+}
+
 /* Calls one that rests, or makes one. */
 static bool call(struct filch_runtime *runtime, const struct view *view, bool off, enum fl_duty duty)
 {
     unsigned host = place_of(runtime, view, off);
     if (fl_relief_call(runtime, host, duty))
         return true;
-    int r = fl_relief_new(runtime);
+    int r = make(runtime, view);
     if (r < 0)
         add_relaxed(&runtime->monitor.refused, 1); /* counter */
-    return r == 0;                                 /* it is called in the next turn, when it has come to rest */
+    return r == 0;
 }
 
 /* Whether one more would be the last: that one must not be caught by a task that stalls. */
@@ -370,7 +383,7 @@ static void act(struct filch_runtime *runtime, struct view *view)
         begin_one_more(runtime, view);
     step_back(runtime, view);
     if (view->total - runtime->count == view->out && view->now - monitor->awake_since > SPARE_AFTER)
-        fl_relief_new(runtime); /* -ENOSPC, or it is tried again */
+        make(runtime, view); /* -ENOSPC, or it is tried again */
 }
 
 /* Waits until somebody wakes it, and at most until `until`. */

@@ -32,6 +32,7 @@ struct fl_monitor {
     int64_t surplus_since;           /**< since when there has been one worker too many, ns; 0: there is none */
     int64_t crowded_since;           /**< since when unstarted work has been waiting behind those that compute, ns; 0: none is */
     int64_t called_light;            /**< when the last relief of light duty was called, ns */
+    int64_t make_again;              /**< no relief is made before that, ns */
     _Atomic(uint64_t) stalls, calls; /**< counters: stalls noticed; reliefs called */
     int64_t told_at;                 /**< when a stall was last reported, ns */
     _Atomic(bool) telling;           /**< somebody reports one */

@@ -46,22 +46,21 @@ int fl_relief_new(struct filch_runtime *runtime)
     pthread_attr_t attr;
     if (index - runtime->count >= runtime->relief_max)
         return -ENOSPC;
-    int r = fl_worker_new(runtime, index, &w);
-    if (r < 0)
-        return r;
-    store_relaxed(&w->duty, FL_DUTY_REST); /* init: published by total */
-    runtime->workers[index] = w;
+    if (!(w = runtime->workers[index])) { /* else the last try ended for want of a thread */
+        int r = fl_worker_new(runtime, index, &w);
+        if (r < 0)
+            return r;
+        store_relaxed(&w->duty, FL_DUTY_REST); /* init: published by total */
+        runtime->workers[index] = w;
+    }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK);
-    r = pthread_create(&w->thread, &attr, fl_worker_main, w);
+    int r = pthread_create(&w->thread, &attr, fl_worker_main, w);
     if (r == EINVAL) /* a program with much static TLS needs more */
         r = pthread_create(&w->thread, NULL, fl_worker_main, w);
     pthread_attr_destroy(&attr);
-    if (r != 0) {
-        runtime->workers[index] = NULL;
-        fl_worker_free(w);
+    if (r != 0)
         return -r;
-    }
     store_release(&runtime->total, index + 1); /* [total] pairs with fl_total */
     return 0;
 }

@@ -519,13 +519,15 @@ int fl_worker_new(struct filch_runtime *runtime, unsigned index, struct fl_worke
     w->ring.wake_fd = -1;
     fl_stack_cache_init(&w->stacks, runtime->stacks);
     fl_wheel_init(&w->wheel, fl_clock());
-    int r = -ENOMEM;
-    w->spare = fl_pool_get(&w->pool); /* so that a worker can always run one task at a time */
-    w->stack = fl_stack_get(&w->stacks, runtime->stack_class);
-    if (w->spare && w->stack && fl_deque_init(&w->hot.deque_, first_index(runtime, index)) && fl_ready_init(&w->ready) &&
-        fl_steal_init(w) == 0)
-        r = fl_ring_init(&w->ring, &runtime->backend);
-    if (r < 0) {
+    int r = fl_ring_init(&w->ring, &runtime->backend);
+    if (r == 0 && !(fl_deque_init(&w->hot.deque_, first_index(runtime, index)) && fl_ready_init(&w->ready) && fl_steal_init(w) == 0 &&
+                    (w->stack = fl_stack_get(&w->stacks, runtime->stack_class)) &&
+                    (w->spare = fl_pool_get(&w->pool)))) /* so that a worker can always run one task at a time */
+        r = -ENOMEM;
+    if (r < 0) { /* a relief is tried again: nothing is left behind */
+        if (w->stack)
+            fl_stack_put(&w->stacks, w->stack);
+        fl_stack_cache_fini(&w->stacks);
         fl_worker_free(w);
         return r;
     }
