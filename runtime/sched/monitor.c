@@ -302,7 +302,7 @@ static void take_place_of_away(struct filch_runtime *runtime, struct view *view)
     }
     if (light)
         fl_relief_assign(light, FL_DUTY_FULL);
-    else if (!call(runtime, view, true, last ? FL_DUTY_LIGHT : FL_DUTY_FULL))
+    else if (!call(runtime, view, true, FL_DUTY_FULL))
         return;
     view->recheck = true; /* perhaps another one */
 }

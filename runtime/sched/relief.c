@@ -76,22 +76,24 @@ void fl_relief_stop(struct filch_runtime *runtime)
 bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty duty)
 {
     struct fl_worker *w = NULL, *light = NULL;
-    unsigned total = fl_total(runtime), resting = 0;
+    unsigned total = fl_total(runtime), out = 0;
     fl_lock_take(&runtime->monitor.lock);
     for (unsigned i = runtime->count; i < total; i++) {
         struct fl_worker *relief = runtime->workers[i];
-        uint32_t has = load_relaxed(&relief->duty);                  /* own: the lock */
-        if (has == FL_DUTY_REST && load_acquire(&relief->resting)) { /* [duty] pairs with fl_relief_aside */
-            resting++;
-            w = relief;
-        } else if (has == FL_DUTY_LIGHT && !fl_is_busy(relief)) {
-            light = relief;
-        }
+        uint32_t has = load_relaxed(&relief->duty);                         /* own: the lock */
+        bool rests = has == FL_DUTY_REST && load_acquire(&relief->resting); /* [duty] pairs with fl_relief_aside */
+        out += !rests;
+        w = rests && !w ? relief : w;
+        light = has == FL_DUTY_LIGHT && !fl_is_busy(relief) ? relief : light;
     }
-    if (duty == FL_DUTY_FULL && light && (runtime->relief_max == 1 || total - runtime->count - resting < runtime->relief_max))
+    unsigned most =
+        runtime->relief_max > 1 ? runtime->relief_max - 1 : runtime->relief_max; /* the last one must not be caught by a task that stalls */
+    if (duty == FL_DUTY_FULL && light && out <= most) {
         w = light; /* it stays where it is */
-    else if (w)
+    } else if (w) {
         w->host = host;
+        duty = out < most ? duty : FL_DUTY_LIGHT;
+    }
     if (w)
         store_release(&w->duty, duty); /* [duty] pairs with fl_relief_aside */
     fl_lock_give(&runtime->monitor.lock);

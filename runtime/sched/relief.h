@@ -11,8 +11,8 @@ int fl_relief_new(struct filch_runtime *runtime);
 /** Ends the threads of all. The runtime's state is FL_ENDING. */
 void fl_relief_stop(struct filch_runtime *runtime);
 
-/** Gives a relief that rests a duty on the CPU of regular worker `host`; for full duty one of light duty that has nothing to do will do, unless it is the last that there may be. Any
- * thread; never waits. @return false: there is none. */
+/** Gives a relief that rests a duty on the CPU of regular worker `host`; the last that there may be gets light duty. For full duty one of light duty that has nothing to do will do.
+ * Any thread; never parks. @return false: there is none. */
 bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty duty);
 
 /** Changes the duty of one that was called. Any thread; never waits. */
