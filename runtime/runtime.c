@@ -161,8 +161,13 @@ static void *thread_main(void *arg)
     struct fl_task *joiner = fl_join_told(scope, 1);
     if (joiner)
         fl_make_ready(joiner);
-    if (sub_acq_rel(&runtime->threads, 1) == 1) /* [threads] pairs with filch_stop; the runtime may be gone from here on */
+    add_relaxed(&runtime->visitors, 1);           /* [visit] what keeps the runtime from here on, as `threads` did until here */
+    if (sub_acq_rel(&runtime->threads, 1) == 1) { /* [threads] pairs with filch_stop */
         fl_futex_wake(&runtime->threads, INT_MAX);
+        if (runtime->on_deadlock)
+            fl_ring_wake(&runtime->workers[0]->ring); /* it may have gone to sleep because of this one */
+    }
+    sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
     return NULL;
 }
 

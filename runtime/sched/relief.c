@@ -158,24 +158,41 @@ static int64_t until(int64_t when)
     return when == INT64_MAX ? INT64_MAX : when > now ? when - now : 0;
 }
 
+/* It may be called, and whoever looks for a deadlock takes it for asleep. */
+static void begin_rest(struct fl_worker *w)
+{
+    store_release(&w->resting, true); /* [duty] pairs with fl_relief_call: nothing is left here */
+    if (w->runtime->on_deadlock)
+        fl_ring_wake(&w->runtime->workers[0]->ring); /* it may have gone to sleep, and found this one about */
+}
+
+/* Before it touches its ring and its timers: not while somebody looks for a deadlock. */
+static void end_rest(struct fl_worker *w)
+{
+    fl_lock_take(&w->runtime->monitor.lock);
+    store_relaxed(&w->resting, false); /* own: the lock; who would call it reads its duty as well */
+    fl_lock_give(&w->runtime->monitor.lock);
+}
+
 /* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
 static struct fl_task *rest(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
     if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
         fl_stack_trim(&w->stacks, TRIM_KEEP);
-    while (load_relaxed(&w->runtime->state) != FL_ENDING) { /* hint: who ends the runtime wakes it afterwards */
+    do {
         own_events(w);
         fl_relief_hand_over(w);
         if ((task = fl_inject_pop(&w->pinned)))
-            break;
-        store_release(&w->resting, true);           /* [duty] pairs with fl_relief_call: nothing is left here */
-        if (load_acquire(&w->duty) != FL_DUTY_REST) /* [duty] pairs with fl_relief_call */
-            break;
-        fl_ring_sleep(&w->ring, until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
-    }
-    store_relaxed(&w->resting, false); /* own: who would call it reads its duty as well */
-    return task;
+            return task;
+        begin_rest(w);
+        if (load_acquire(&w->duty) == FL_DUTY_REST &&                     /* [duty] pairs with fl_relief_call */
+            load_relaxed(&w->runtime->state) != FL_ENDING)                /* hint: who ends the runtime wakes it afterwards */
+            fl_ring_sleep(&w->ring, until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
+        end_rest(w);
+    } while (load_acquire(&w->duty) == FL_DUTY_REST &&       /* [duty] as above */
+             load_relaxed(&w->runtime->state) != FL_ENDING); /* hint: as above */
+    return NULL;
 }
 
 static struct fl_task *serve(struct fl_worker *w)

@@ -109,19 +109,26 @@ static bool is_quiet(struct filch_runtime *runtime)
 
 enum finding { NONE, DEADLOCK, DISTURBED };
 
-/* Whether `other` need not be held: w itself, and a relief that rests, whom only the monitor calls, when somebody works. */
-static bool keeps_still(struct fl_worker *w, struct fl_worker *other)
+/* Whether `other` keeps still: w itself, a relief that rests, which leaves its rest under the monitor's lock alone, and whoever can be held. */
+static bool hold(struct fl_worker *w, struct fl_worker *other)
 {
-    return other == w || (fl_is_relief(other) && load_acquire(&other->resting)); /* [duty] as for a call */
+    other->held = FL_AWAKE;                                                   /* not held */
+    if (other == w || (fl_is_relief(other) && load_acquire(&other->resting))) /* [duty] as for a call */
+        return true;
+    uint32_t state;
+    if (!fl_idle_hold(&other->sleeper, &state))
+        return false;
+    other->held = state;
+    return true;
 }
 
 /* Keeps the others asleep while it looks, whatever comes from outside. */
 static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
 {
     struct filch_runtime *runtime = w->runtime;
-    uint32_t states[FL_WORKERS_MAX + FL_RELIEFS_MAX];
-    unsigned held = 0, total = fl_total(runtime);
-    while (held < total && (keeps_still(w, runtime->workers[held]) || fl_idle_hold(&runtime->workers[held]->sleeper, &states[held])))
+    unsigned held = 0, total;
+    fl_lock_take(&runtime->monitor.lock); /* nobody runs tasks, so nobody but the monitor and reliefs that have been woken waits for it */
+    for (total = fl_total(runtime); held < total && hold(w, runtime->workers[held]);)
         held++;
     enum finding finding = DISTURBED;
     if (held == total && is_quiet(runtime))
@@ -129,10 +136,11 @@ static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
     if (!is_quiet(runtime)) /* somebody from outside has given it work meanwhile */
         finding = DISTURBED;
     while (held-- > 0)
-        if (!keeps_still(w, runtime->workers[held])) {
-            fl_idle_release(&runtime->idle, &runtime->workers[held]->sleeper, states[held]);
+        if (runtime->workers[held]->held != FL_AWAKE) {
+            fl_idle_release(&runtime->idle, &runtime->workers[held]->sleeper, runtime->workers[held]->held);
             fl_ring_wake(&runtime->workers[held]->ring);
         }
+    fl_lock_give(&runtime->monitor.lock);
     return finding;
 }
 
@@ -142,6 +150,9 @@ static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
     struct filch_runtime *runtime = w->runtime;
     uint64_t sum = 1;
     char *text = NULL;
+    for (unsigned turn = 0;
+         load_acquire(&runtime->visitors) && !fl_work_visible(runtime);) /* [visit] whoever has ended its sleep may not be out yet */
+        turn = fl_lock_pause(turn);
     for (unsigned i = 0; i < fl_total(runtime); i++)
         sum += load_relaxed(&runtime->workers[i]->counters.parks);           /* counter; of workers that sleep */
     if (!is_quiet(runtime) || exchange_acq_rel(&runtime->asked, sum) == sum) /* own: the first of those that come to this at once */

@@ -109,6 +109,7 @@ struct fl_worker {
     _Atomic(int64_t) noticed;                /**< when it had last looked round before a stall that the monitor knows of, ns */
     unsigned rounds;                         /**< looks round */
     _Atomic(int64_t) stall_of;               /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
+    uint32_t held;                           /**< the state of `sleeper` while somebody holds it (sched/search.c); the monitor's lock */
     uint32_t random;                         /**< xorshift state */
     int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
     _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
