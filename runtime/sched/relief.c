@@ -19,7 +19,7 @@
  *
  * Invariants
  *   1. `duty` changes under the monitor's lock; the relief follows at its next look round or when it is out of work. `resting` is true only while it is REST and has
- *      nothing in its queues; only such a one is called.
+ *      nothing in its queues; only such a one is called. It ceases to rest under that lock too: who holds it knows that those that rest keep still.
  *   2. A relief is in the idle word only while `counted`, and `active` counts it before and after.
  *   3. A relief that leaves the idle protocol answers, as any searcher that has found something, for the producers that counted on its search.
  *   4. workers[0, total) are there until the runtime ends.
