@@ -638,13 +638,14 @@ Test(stall, what_reliefs_do_is_counted_and_dumped)
     filch_stats_read(runtime, &before);
     must(filch_call(runtime, many_stalls, &many) == 0);
     filch_stats_read(runtime, &after);
+    must(before.stalls == 0 && after.stalls > 0 && after.relief_calls > 0 && after.reliefs >= 1 && after.relief_refused == 0);
     must(after.dispatched - before.dispatched >= 100 && after.parks > before.parks && after.timers - before.timers >= 50);
     int ends[2];
     must(pipe(ends) == 0 && filch_dump(runtime, ends[1]) == 0);
     ssize_t n = read(ends[0], text, sizeof text - 1);
     must(n > 0);
     text[n] = 0;
-    must(strstr(text, "runtime law: 1 workers") && strstr(text, "worker 0 ") && strstr(text, "worker 1 "));
+    must(strstr(text, "runtime law: 1 workers") && strstr(text, "worker 0 ") && strstr(text, "relief 1 "));
     close(ends[0]), close(ends[1]);
     must(filch_stop(runtime, FILCH_NEVER) == 0);
 }
