@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* The laws of the report of stalls: who is told, of what, and when not. */
+#include "api.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    atomic_int told;
+    atomic_bool busy;
+    int64_t ns;
+    unsigned worker, reliefs, relief_max;
+    bool off_cpu;
+    char task[64], function[128], where[256], backtrace[4096], text[8192];
+} last;
+
+static atomic_int slow_us;
+
+/* Keeps the last one that was told. */
+static void keep(filch_runtime *runtime, const filch_stall *stall)
+{
+    must(runtime && !atomic_exchange(&last.busy, true)); /* one at a time */
+    must(filch_current() == NULL && stall->tid > 0 && stall->text[strlen(stall->text) - 1] == '\n');
+    last.ns = stall->ns;
+    last.worker = stall->worker;
+    last.reliefs = stall->reliefs;
+    last.relief_max = stall->relief_max;
+    last.off_cpu = stall->off_cpu;
+    snprintf(last.task, sizeof last.task, "%s", stall->task ? stall->task : "");
+    snprintf(last.function, sizeof last.function, "%s", stall->function ? stall->function : "");
+    snprintf(last.where, sizeof last.where, "%s", stall->where);
+    snprintf(last.backtrace, sizeof last.backtrace, "%s", stall->backtrace);
+    snprintf(last.text, sizeof last.text, "%s", stall->text);
+    usleep((useconds_t)atomic_load(&slow_us));
+    atomic_store(&last.busy, false);
+    atomic_fetch_add(&last.told, 1);
+}
+
+static int pipes[2];
+
+/* Until somebody was told, at most for some seconds. */
+static bool told_since(int before)
+{
+    for (int64_t end = filch_after(FILCH_SEC(10)); filch_now() < end; usleep(1000))
+        if (atomic_load(&last.told) > before)
+            return true;
+    return false;
+}
+
+/* With a name that a stripped program has as well. */
+int block_in_read(void *arg);
+
+__attribute__((noinline)) int block_in_read(void *arg)
+{
+    char byte;
+    (void)arg;
+    int r = (int)read(pipes[0], &byte, 1);
+    __asm__ volatile("" : "+r"(r)); /* a frame of its own */
+    return r == 1 ? 0 : -1;
+}
+
+static int compute(void *arg)
+{
+    int before = atomic_load(&last.told);
+    (void)arg;
+    for (int64_t end = filch_after(FILCH_SEC(10)); atomic_load(&last.told) == before && filch_now() < end;)
+        ;
+    return 0;
+}
+
+static int end_read_when_told(void *arg)
+{
+    int before = atomic_load(&last.told);
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &(filch_task_options){.name = "reader"}, block_in_read, NULL) == 0);
+    filch_sleep(FILCH_MSEC(1)); /* lets it begin */
+    for (int64_t end = filch_after(FILCH_SEC(10)); atomic_load(&last.told) == before && filch_now() < end;)
+        filch_sleep(FILCH_MSEC(1));
+    must(write(pipes[1], "x", 1) == 1);
+    return filch_join(&s);
+}
+
+TestSuite(report);
+
+Test(report, who_blocks_is_named_with_the_call)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        must(pipe(pipes) == 0);
+        filch_config config = {.workers = workers, .on_stall = keep, .relief = 7};
+        must(filch_run(&config, end_read_when_told, NULL) == 0);
+        must(strcmp(last.task, "reader") == 0 && strstr(last.function, "block_in_read") && last.off_cpu);
+        must(strstr(last.where, "in read(2) of fd ") && last.ns >= FILCH_MSEC(10) && last.relief_max == 7 && last.reliefs <= 7);
+        must(strstr(last.text, "reader") && strstr(last.text, "block_in_read") && strstr(last.text, "in read(2)"));
+        must(!last.backtrace[0] || strstr(last.backtrace, "block_in_read")); /* none where /proc does not tell */
+        close(pipes[0]), close(pipes[1]);
+    }
+}
+
+Test(report, who_computes_is_told_apart)
+{
+    filch_config config = {.workers = 1, .on_stall = keep, .stall_after = FILCH_MSEC(2)};
+    must(filch_run(&config, compute, NULL) == 0);
+    must(atomic_load(&last.told) >= 1 && !last.off_cpu && !last.task[0] && last.ns >= FILCH_MSEC(2) && last.ns < FILCH_SEC(5));
+}
+
+static int short_stalls(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        usleep(2000);
+        filch_yield();
+    }
+    return 0;
+}
+
+Test(report, short_stalls_are_counted_and_not_told)
+{
+    filch_runtime *runtime;
+    filch_stats stats;
+    must(filch_start(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = FILCH_SEC(5)}, &runtime) == 0);
+    must(filch_call(runtime, short_stalls, NULL) == 0);
+    filch_stats_read(runtime, &stats);
+    must(filch_stop(runtime, FILCH_NEVER) == 0);
+    must(atomic_load(&last.told) == 0 && stats.stalls >= 10);
+}
+
+static int one_long(void *arg)
+{
+    (void)arg;
+    usleep(300000);
+    return 0;
+}
+
+Test(report, a_stall_is_told_of_once_however_long)
+{
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = FILCH_MSEC(1)}, one_long, NULL) == 0);
+    must(atomic_load(&last.told) == 1);
+}
+
+static int many_long(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 60; i++) {
+        usleep(10000);
+        filch_yield();
+    }
+    return 0;
+}
+
+Test(report, no_more_than_ten_a_second_are_told)
+{
+    int64_t began = filch_now();
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = FILCH_MSEC(1)}, many_long, NULL) == 0);
+    must(atomic_load(&last.told) >= 1 && atomic_load(&last.told) <= 1 + (filch_now() - began) / FILCH_MSEC(100));
+}
+
+/* The callback may take its time: the others wait for nobody. */
+Test(report, a_slow_listener_holds_up_nobody)
+{
+    atomic_store(&slow_us, 400000);
+    must(pipe(pipes) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .helpers = 1}, end_read_when_told, NULL) == 0);
+    must(atomic_load(&last.told) >= 1);
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int hold(void *arg)
+{
+    pthread_mutex_t *held = arg;
+    int before = atomic_load(&last.told);
+    filch_pin();
+    must(pthread_mutex_lock(held) == 0);
+    for (int64_t end = filch_after(FILCH_SEC(10)); atomic_load(&last.told) == before && filch_now() < end;)
+        filch_sleep(FILCH_MSEC(5));
+    must(pthread_mutex_unlock(held) == 0);
+    filch_unpin();
+    return 0;
+}
+
+static int lock(void *arg)
+{
+    (void)arg;
+    return -pthread_mutex_lock(&mutex) - pthread_mutex_unlock(&mutex);
+}
+
+static int hold_and_lock(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &(filch_task_options){.name = "holder"}, hold, &mutex) == 0);
+    filch_sleep(FILCH_MSEC(3));
+    must(filch_spawn_with(&s, &(filch_task_options){.name = "locker"}, lock, NULL) == 0);
+    return filch_join(&s);
+}
+
+Test(report, who_waits_for_a_mutex_is_told_with_who_holds_it)
+{
+    must(filch_run(&(filch_config){.workers = 2, .on_stall = keep}, hold_and_lock, NULL) == 0);
+    if (strcmp(last.task, "locker") != 0)
+        return; /* it ran on the holder's worker, behind it */
+    must(strstr(last.where, "in futex(2)") && strstr(last.where, "a mutex locked on worker") && strstr(last.where, "holder"));
+}
+
+Test(report, what_cannot_be_is_EINVAL)
+{
+    filch_runtime *runtime;
+    must(filch_start(&(filch_config){.on_stall = keep, .model = FILCH_MODEL_11}, &runtime) == -EINVAL);
+    must(filch_start(&(filch_config){.stall_after = -1}, &runtime) == -EINVAL);
+}
+
+Test(report, it_is_stopped_while_one_is_told)
+{
+    atomic_store(&slow_us, 100000);
+    for (int i = 0; i < 5; i++)
+        must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = 1}, one_long, NULL) == 0);
+    must(told_since(-1));
+}
