@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,6 +27,22 @@ static inline _Noreturn void must_failed(const char *file, int line, const char 
 {
     fprintf(stderr, "%s:%d: must(%s)\n", file, line, text);
     abort();
+}
+
+/* Open descriptors of the program. Those of workers do not count: a relief, with a ring, may be made at any time. */
+static inline int descriptors(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    must(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char link[64] = "";
+        if (readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1) < 0)
+            continue;
+        n += !strstr(link, "[io_uring]") && !strstr(link, "[eventfd]") && !strstr(link, "[eventpoll]");
+    }
+    closedir(dir);
+    return n;
 }
 
 /* Sanitizers make everything slower and memory dearer: laws that count to millions count to fewer. */

@@ -6,19 +6,7 @@
 
 #include "api.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-
-static inline int descriptors(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    must(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
 
 /* config NULL: from a plain thread. */
 static inline void hold(const filch_config *config, filch_fn *law)

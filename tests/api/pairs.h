@@ -6,7 +6,6 @@
 #include "api.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
@@ -48,21 +47,10 @@ static inline bool is_filled(const unsigned char *buf, size_t len, int64_t from)
     return i == len;
 }
 
-static inline int open_descriptors(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    must(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
 /* None was left open. A thread that is about to end may look into /proc for malloc's sake, so it is not told at once. */
 static inline void descriptors_are(int before)
 {
-    for (int64_t end = filch_after(FILCH_SEC(5)); open_descriptors() != before;)
+    for (int64_t end = filch_after(FILCH_SEC(5)); descriptors() != before;)
         must(filch_now() < end);
 }
 

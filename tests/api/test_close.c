@@ -174,7 +174,7 @@ static int close_each(void *arg)
 
 Test(close, whoever_waits_on_epoll_comes_back_with_EBADF)
 {
-    int before = open_descriptors();
+    int before = descriptors();
     in_tasks(close_each, NULL);
     descriptors_are(before);
 }

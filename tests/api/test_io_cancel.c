@@ -5,7 +5,6 @@
  * tested here: that both come at once, a million times, which is stress_io. */
 #include "api.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -328,17 +327,6 @@ static void world_open(void)
     char some[FRAME] = "x";
     must(world.file >= 0 && write(world.file, some, sizeof some) == sizeof some);
     start_child();
-}
-
-static int descriptors(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    must(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static ssize_t drain(int fd)

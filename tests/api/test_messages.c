@@ -95,7 +95,7 @@ static int pass_among_bytes(void *arg)
 
 Test(messages, MSG_WAITALL_ends_at_a_descriptor)
 {
-    int before = open_descriptors();
+    int before = descriptors();
     everywhere(pass_among_bytes, NULL);
     descriptors_are(before);
 }
@@ -148,7 +148,7 @@ Test(messages, a_descriptor_that_races_a_cancel_is_received_or_waits_still)
 {
     FOR_EACH_CONFIG(config, every_config)
     {
-        int before = open_descriptors();
+        int before = descriptors();
         must(filch_run(config, race_descriptors, NULL) == 0);
         descriptors_are(before);
     }

@@ -261,7 +261,7 @@ Test(sockets, a_connection_that_races_a_cancel_is_accepted_or_waits_still)
     must(bind(race.listener, &race.address.any, sizeof race.address.un) == 0 && listen(race.listener, RACES) == 0);
     FOR_EACH_CONFIG(config, every_config)
     {
-        int before = open_descriptors();
+        int before = descriptors();
         must(filch_run(config, race_accepts, NULL) == 0);
         descriptors_are(before);
     }

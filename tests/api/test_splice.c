@@ -73,7 +73,7 @@ static int send_files(void *arg)
 
 Test(splice, a_file_is_sent_whole_and_in_parts)
 {
-    int before = open_descriptors();
+    int before = descriptors();
     fill(much, sizeof much, 0);
     in_tasks(send_files, NULL);
     descriptors_are(before);
@@ -115,7 +115,7 @@ static int each_closes(void *arg)
 
 Test(splice, a_file_sent_to_who_closes_tells_what_was_sent)
 {
-    int before = open_descriptors();
+    int before = descriptors();
     signal(SIGPIPE, SIG_IGN); /* a write to a pipe raises it, and under some models nobody has blocked it */
     fill(much, sizeof much, 0);
     in_tasks(each_closes, NULL);
@@ -178,7 +178,7 @@ static int each_is_slow(void *arg)
 
 Test(splice, a_file_sent_by_a_deadline_tells_exactly_what_was_sent)
 {
-    int before = open_descriptors();
+    int before = descriptors();
     fill(much, sizeof much, 0);
     in_tasks(each_is_slow, NULL);
     descriptors_are(before);

@@ -31,7 +31,7 @@ static void heal(struct fault *fault)
     atomic_store(&fault->error, 0);
 }
 
-static int descriptors(void)
+static int all_descriptors(void)
 {
     int n = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -140,14 +140,14 @@ static void run_with(struct fault *fault, int error, unsigned every, filch_io io
     {
         filch_runtime *runtime;
         filch_config with_io = *config;
-        int before = descriptors();
+        int before = all_descriptors();
         with_io.io = io;
         must(filch_start(&with_io, &runtime) == 0);
         breaks(fault, error, every);
         must(filch_call(runtime, fn, NULL) == 0);
         heal(fault);
         must(filch_stop(runtime, FILCH_NEVER) == 0);
-        must(descriptors() == before);
+        must(all_descriptors() == before);
     }
     must(atomic_load(&shim.faults) > 0);
 }
@@ -602,8 +602,8 @@ Test(faults, an_operation_that_the_kernel_does_not_know_is_carried_out_otherwise
         bool needed = operations[i] == IORING_OP_POLL_ADD || operations[i] == IORING_OP_ASYNC_CANCEL;
         atomic_store(&shim.missing, operations[i]);
         int64_t begun = filch_now();
-        int before = descriptors(), r = filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, use_everything, NULL);
-        must(r == (needed ? -EOPNOTSUPP : 0) && descriptors() == before);
+        int before = all_descriptors(), r = filch_run(&(filch_config){.workers = 2, .io = FILCH_IO_URING}, use_everything, NULL);
+        must(r == (needed ? -EOPNOTSUPP : 0) && all_descriptors() == before);
         must(filch_now() - begun < FILCH_SEC(5)); /* nor is it tried over and over */
         if (needed)
             must(filch_run(&(filch_config){.workers = 2}, use_everything, NULL) == 0);
@@ -618,7 +618,7 @@ Test(faults, an_operation_that_the_kernel_does_not_know_is_carried_out_otherwise
 static int start_with(struct fault *fault, int error, unsigned after, filch_io io)
 {
     filch_runtime *runtime = NULL;
-    int before = descriptors();
+    int before = all_descriptors();
     atomic_store(&fault->after, after);
     breaks(fault, error, 1);
     int r = filch_start(&(filch_config){.workers = 4, .io = io}, &runtime);
@@ -628,7 +628,7 @@ static int start_with(struct fault *fault, int error, unsigned after, filch_io i
         must(filch_call(runtime, work, NULL) == 0 && filch_stop(runtime, FILCH_NEVER) == 0);
         r = -1000; /* it started */
     }
-    must(descriptors() == before);
+    must(all_descriptors() == before);
     return r;
 }
 
