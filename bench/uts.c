@@ -7,17 +7,25 @@
  * trees; any of their parameters can be replaced, and giving parameters without --tree starts from the published program's defaults
  * (geometric, linear, b0 4, depth 6, q 15/64, m 4, seed 0, shift 0.5).
  *
- * How it is written: a node makes its children in an array in its frame, spawns all, joins, and adds up; a child's place holds the node
- * first and its counts afterwards, 24 bytes. Recursion goes only through tasks, never through a direct call: T3 is 1,572 deep and T3L
- * 17,844, on stacks of 64 KiB, because a join goes on on a fresh stack when its own is short. That is why frames are kept small: leaves
- * have no array, nodes with up to eight children one in the frame, others one from malloc.
+ * Deep trees: T3L is 17,844 deep. B1, B2 and B3, in which a node has two children or none, are 3,472, 16,604 and 53,013 deep, with
+ * five, 52 and 515 million nodes: samples of the UTS in Chapel of Helbecque and others (P3D-DFS), whose counts leave the root out.
+ * Ours are `deep`, a single one of such trees, 12,251 deep with 13,715,006 nodes, and `chains`, 500 chains below the root, of
+ * 4,766,122 nodes in all, the longest of 101,071: there nothing is to be had but depth. The counts of these two are those of a program
+ * that walks a tree with a stack of its own.
  *
- * Forms: `scope`; `frame`; `serial`, the recursion of the published program, which makes a child and visits it at once. The other two
- * make all children of a node first, and the CPU overlaps their SHA-1; so with one worker they can be faster than `serial`. The counts
- * are known for the published trees and checked to the last node. The runtime is started once for all runs. */
+ * How it is written: a node makes its children in an array in its frame, spawns all, joins, and adds up; a child's place holds the
+ * node first and its counts afterwards, 24 bytes. Recursion goes only through tasks, never through a direct call: so all these depths
+ * are reached on stacks of 64 KiB, because a join goes on on a fresh stack when its own is short. That is why frames are kept small:
+ * leaves have no array, nodes with up to eight children one in the frame, others one from malloc.
+ *
+ * Forms: `scope`; `frame`; `serial`, the recursion of the published program, which makes a child and visits it at once, on a thread
+ * with a stack of a gigabyte. The other two make all children of a node first, and the CPU overlaps their SHA-1; so with one worker
+ * they can be faster than `serial`. The counts are known for the published trees and checked to the last node. The runtime is started
+ * once for all runs. */
 #include "bench.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "uts_tree.h"
@@ -46,8 +54,13 @@ static const struct sample {
     {{UTS_GEOMETRIC, UTS_CYCLIC, 7, 15.0 / 64, 0.5, 23, 4, 220}, {96793510, 53791152, 67}},
     {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.200014, 0.5, 6, 5, 7}, {111345631, 89076904, 17844}},
     {{UTS_GEOMETRIC, UTS_LINEAR, 4, 15.0 / 64, 0.5, 6, 4, 0}, {1732, 1050, 6}}, /* the published program's defaults */
+    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 38}, {4996491, 2499245, 3472}},
+    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 30}, {51747899, 25874949, 16604}},
+    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 55}, {514989317, 257495658, 53013}},
+    {{UTS_BINOMIAL, UTS_LINEAR, 1, 0.5, 0.5, 6, 2, 75665}, {13715006, 6857503, 12251}},
+    {{UTS_BINOMIAL, UTS_LINEAR, 500, 0.9999, 0.5, 6, 1, 5}, {4766123, 500, 101071}},
 };
-#define SAMPLES "T1|T2|T3|T4|T5|T1L|T2L|T3L|default"
+#define SAMPLES "T1|T2|T3|T4|T5|T1L|T2L|T3L|default|B1|B2|B3|deep|chains"
 #define DEFAULT 8
 
 /* A node on its way down, and what was found below it, itself included, on the way up. */
@@ -207,15 +220,31 @@ static int frame(struct bench_run *run)
     return r < 0 ? -ENOMEM : 0;
 }
 
-static int serial(struct bench_run *run)
+static void *visit_all(void *arg)
 {
+    struct bench_run *run = arg;
     int64_t start = filch_now();
     struct uts_node root;
     uts_root(&tree, &root);
     struct count sum = {0};
     visit_serial(&root, &sum);
     report(run, start, sum);
-    return 0;
+    return NULL;
+}
+
+static int serial(struct bench_run *run)
+{
+    pthread_attr_t deep;
+    pthread_t thread;
+    int error = pthread_attr_init(&deep);
+    if (error)
+        return -error;
+    pthread_attr_setstacksize(&deep, (size_t)1 << 30);
+    error = pthread_create(&thread, &deep, visit_all, run);
+    pthread_attr_destroy(&deep);
+    if (error == 0)
+        pthread_join(thread, NULL);
+    return -error;
 }
 
 static int prepare(void)
