@@ -122,7 +122,7 @@ extern const struct bench bench_fork, bench_flat, bench_batch, bench_skynet, ben
 extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select, bench_park, bench_cancel, bench_timers, bench_server;
 extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree, bench_echo, bench_http, bench_pread;
 extern const struct bench bench_stranded, bench_stall;
-extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench_nbody, bench_wavefront;
+extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench_nbody, bench_wavefront, bench_histogram;
 
 int bench_tour(int argc, char **argv);
 
