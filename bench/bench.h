@@ -123,7 +123,7 @@ extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select,
 extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree, bench_echo, bench_http, bench_pread;
 extern const struct bench bench_stranded, bench_stall;
 extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench_nbody, bench_wavefront, bench_histogram;
-extern const struct bench bench_threadring, bench_chameneos, bench_prodcons;
+extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix;
 
 int bench_tour(int argc, char **argv);
 

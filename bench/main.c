@@ -16,12 +16,12 @@
 #include "util.h"
 
 static const struct bench *const benches[] = {
-    &bench_fork,      &bench_integrate,     &bench_flat,   &bench_batch,    &bench_skynet,     &bench_uts,
-    &bench_queens,    &bench_sort_integers, &bench_matmul, &bench_strassen, &bench_cholesky,   &bench_nbody,
-    &bench_wavefront, &bench_histogram,     &bench_yield,  &bench_pingpong, &bench_threadring, &bench_chameneos,
-    &bench_chan,      &bench_prodcons,      &bench_select, &bench_park,     &bench_cancel,     &bench_timers,
-    &bench_server,    &bench_mutex,         &bench_rwlock, &bench_sem,      &bench_cond,       &bench_idle,
-    &bench_tree,      &bench_echo,          &bench_http,   &bench_pread,    &bench_stranded,   &bench_stall,
+    &bench_fork,          &bench_integrate, &bench_flat,       &bench_batch,     &bench_skynet, &bench_uts,       &bench_queens,
+    &bench_sort_integers, &bench_matmul,    &bench_strassen,   &bench_cholesky,  &bench_nbody,  &bench_wavefront, &bench_histogram,
+    &bench_yield,         &bench_pingpong,  &bench_threadring, &bench_chameneos, &bench_chan,   &bench_prodcons,  &bench_select,
+    &bench_park,          &bench_cancel,    &bench_timers,     &bench_mix,       &bench_server, &bench_mutex,     &bench_rwlock,
+    &bench_sem,           &bench_cond,      &bench_idle,       &bench_tree,      &bench_echo,   &bench_http,      &bench_pread,
+    &bench_stranded,      &bench_stall,
 };
 
 static const char usage[] = "usage: filch-bench list                       the workloads and their parameters\n"
