@@ -4,7 +4,7 @@
  * A = L L' for a symmetric matrix of --n x --n doubles in tiles of --tile x --tile (Buttari, Langou, Kurzak, Dongarra, "A class of
  * parallel tiled linear algebra algorithms for multicore architectures", Parallel Computing 35, 2009). Four kernels, by their names in
  * BLAS and LAPACK: potrf factors a tile of the diagonal; trsm divides a tile below it by that one; syrk and gemm subtract from a tile
- * of the diagonal, or from another one, the product of two tiles to the left. With n 1,024 and tile 64 these are 16, 120, 120 and 560
+ * of the diagonal, or from another one, the product of two tiles to the left. With n 2,048 and tile 64 these are 32, 496, 496 and 4,960
  * calls of some tens of microseconds, or n^3 / 3 operations.
  *
  * Forms, which differ in what they say of the dependencies:
@@ -30,7 +30,7 @@
 
 #define MOST_TILES 128 /* along an edge */
 
-static int64_t n = 1024, tile = 64, edge;
+static int64_t n = 2048, tile = 64, edge;
 static double *given, *known; /* A and L: tiles at or below the diagonal, each row by row */
 static double *lower, *upper; /* what is computed: tiles, and final ones transposed */
 

@@ -276,7 +276,7 @@ const struct bench bench_uts = {
     .forms = {{"scope", scope, BENCH_TASK}, {"frame", frame, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
     .params =
         {
-            BENCH_CHOICE("tree", which, SAMPLES, "a published tree"),
+            BENCH_CHOICE("tree", which, SAMPLES, "a published tree, or one of the two deep ones"),
             BENCH_CHOICE("type", tree.type, UTS_TYPES, "distribution of children"),
             BENCH_CHOICE("shape", tree.shape, UTS_SHAPES, "geometric: how the expected number of children goes with depth"),
             BENCH_REAL("b0", tree.b0, 0, 1e6, "children of the root, or expected there"),
