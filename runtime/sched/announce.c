@@ -18,8 +18,7 @@ void filch_blocking_enter(void)
     fl_panic_if(!w->hot.current_ || load_relaxed(&w->blocked), "filch_blocking_enter within another one"); /* own: this worker's */
     store_seq_cst(&w->blocked, fl_clock());            /* [watch] before the look at who is idle */
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] pairs with the search of a worker */
-    bool watched = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) != 0;
-    if (!watched && runtime->relief_max &&
+    if (!fl_idle_anybody(word) && runtime->relief_max &&
         (!fl_relief_call(runtime, w->host, FL_DUTY_FULL) ||
          load_relaxed(&runtime->monitor.asleep) == FL_MONITOR_SLEEPS)) /* hint: it comes by soon if not */
         fl_monitor_wake(runtime);                                      /* to make one; to let it rest again */

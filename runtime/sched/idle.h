@@ -80,6 +80,12 @@ struct fl_idle {
     FL_ALIGN_PAIR _Atomic(uint64_t) word;
 };
 
+/** Whether anybody is idle: searches, naps or sleeps. */
+FL_INLINE bool fl_idle_anybody(uint64_t word)
+{
+    return (word & (FL_LINGERING - 1)) != 0;
+}
+
 /** Whether a producer that has just published work should wake somebody. After this fl_idle_claim finds whom. */
 FL_INLINE bool fl_idle_wanted(struct fl_idle *idle)
 {
@@ -136,6 +142,12 @@ FL_INLINE bool fl_idle_found(struct fl_idle *idle)
     uint64_t word =
         add_seq_cst(&idle->word, -FL_SEARCHING) - FL_SEARCHING; /* [last] pairs with fl_idle_wanted of a producer that saw it search */
     return (word & (0xffff * FL_SEARCHING)) == 0 && word < FL_NAPPING && word != 0;
+}
+
+/** A searcher that found nothing leaves: it is not idle any more, and does not look again. Somebody may have counted on its search. @return as fl_idle_found */
+FL_INLINE bool fl_idle_leave(struct fl_idle *idle)
+{
+    return fl_idle_found(idle);
 }
 
 /** A searcher that found nothing starts a nap, unless somebody naps already. */

@@ -182,11 +182,10 @@ static void tell(struct filch_runtime *runtime, struct fl_worker *w, struct fl_r
     monitor->told_at = now;
 }
 
-/* Whether nothing need be watched. */
-static bool is_watched(struct filch_runtime *runtime, uint64_t word)
+/* How many must be idle so that nothing need be watched. */
+static unsigned enough(const struct filch_runtime *runtime)
 {
-    unsigned idle = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
-    return idle >= (runtime->on_stall ? runtime->count : 1);
+    return runtime->on_stall ? runtime->count : 1;
 }
 
 static void see(struct filch_runtime *runtime, struct view *view)
@@ -223,8 +222,8 @@ static void see(struct filch_runtime *runtime, struct view *view)
         }
     }
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] pairs with fl_monitor_stir */
-    view->watched = is_watched(runtime, word);
-    view->idle = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) != 0;
+    view->watched = fl_monitor_needless(word, enough(runtime));
+    view->idle = fl_idle_anybody(word);
     view->ready_outside = load_relaxed(&runtime->inject.count) != 0; /* hint: looked at again */
     view->unstarted |= load_relaxed(&runtime->heavy.count) != 0;     /* hint: looked at again */
 }
@@ -390,10 +389,10 @@ static void act(struct filch_runtime *runtime, struct view *view)
 static void wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
 {
     struct fl_monitor *monitor = &runtime->monitor;
-    store_seq_cst(&monitor->asleep, state);            /* [watch] pairs with fl_monitor_stir */
-    uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] behind it */
-    if (state == FL_MONITOR_SLEEPS && !is_watched(runtime, word))
-        store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE); /* own: it looks round now */
+    if (state == FL_MONITOR_SLEEPS)
+        fl_monitor_doze(monitor, &runtime->idle, enough(runtime));
+    else
+        store_seq_cst(&monitor->asleep, state); /* [watch] as fl_monitor_doze */
     while (load_acquire(&monitor->asleep) == state &&
            load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
         if (!fl_futex_wait(&monitor->asleep, state, until))
@@ -460,7 +459,7 @@ void fl_monitor_wake(struct filch_runtime *runtime)
 
 void fl_monitor_stirred(struct filch_runtime *runtime)
 {
-    if (!is_watched(runtime, load_seq_cst(&runtime->idle.word))) /* [watch] behind the leaving of it */
+    if (!fl_monitor_needless(load_seq_cst(&runtime->idle.word), enough(runtime))) /* [watch] behind the leaving of it */
         fl_monitor_wake(runtime);
 }
 

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "base/attr.h"
 #include "base/lock.h"
+#include "sched/idle.h"
 
 #include <pthread.h>
 
@@ -47,6 +48,22 @@ int fl_monitor_start(struct filch_runtime *runtime);
 void fl_monitor_stop(struct filch_runtime *runtime);
 
 FL_COLD void fl_monitor_wake(struct filch_runtime *runtime);
+
+/** Whether so many are idle that the monitor need not watch. */
+FL_INLINE bool fl_monitor_needless(uint64_t word, unsigned enough)
+{
+    return fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) >= enough;
+}
+
+/** The monitor would sleep. @return whether it may until it is woken: enough are idle, and who ceases to be stirs it. */
+FL_INLINE bool fl_monitor_doze(struct fl_monitor *monitor, struct fl_idle *idle, unsigned enough)
+{
+    store_seq_cst(&monitor->asleep, FL_MONITOR_SLEEPS);         /* [watch] pairs with fl_monitor_stir */
+    if (fl_monitor_needless(load_seq_cst(&idle->word), enough)) /* [watch] behind it */
+        return true;
+    store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE); /* own: it looks round now */
+    return false;
+}
 
 FL_COLD void fl_monitor_stirred(struct filch_runtime *runtime);
 

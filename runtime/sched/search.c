@@ -227,12 +227,12 @@ aside:
     fl_idle_search(idle);
     for (;;) {
         if (load_acquire(&runtime->state) == FL_ENDING) { /* [end] pairs with filch_stop */
-            if (fl_idle_found(idle))
+            if (fl_idle_leave(idle))
                 fl_wake_one(runtime);
             return NULL;
         }
-        if (unlikely(!fl_full_duty(w))) { /* it leaves as if it had found something: somebody may have counted on it */
-            if (fl_idle_found(idle))
+        if (unlikely(!fl_full_duty(w))) {
+            if (fl_idle_leave(idle))
                 fl_wake_one(runtime);
             goto aside;
         }

@@ -23,19 +23,27 @@
  *   14 somebody looks at the word during a nap, and while the other would nap too
  *   15 three workers: one finds a piece, one goes to sleep, one sleeps
  *   16 a producer means to wake a sleeper who rises by itself, and meets one that only goes to sleep; somebody looks at the word
- *   17 one pauses between two searches, one sleeps, two pieces */
+ *   17 one pauses between two searches, one sleeps, two pieces
+ *   18 a relief searches and leaves, another sleeps: the producer relies on the search
+ *   19 a relief sleeps, is dismissed and leaves, while a producer wakes it for a piece; another sleeps
+ *   20 a relief leaves while another goes to sleep
+ *   21 a relief joins, another sleeps and is woken by its own ring
+ *   22 a relief leaves, one sleeps, one finds a piece, two pieces */
 #include "model.h"
 
 #include "sched/idle.h"
 
 #include <filch/hot_.h>
 
-#define WORKERS (SCENARIO <= 2 ? 1 : SCENARIO == 15 ? 3 : 2)
-#define PIECES \
-    (SCENARIO == 1 || SCENARIO == 2 || SCENARIO == 5 || SCENARIO == 9 || (SCENARIO >= 12 && SCENARIO <= 14) || SCENARIO == 16 ? 1 : 2)
+#define WORKERS (SCENARIO <= 2 ? 1 : SCENARIO == 15 || SCENARIO == 22 ? 3 : 2)
+#define PIECES                                                                                                                   \
+    (SCENARIO == 1 || SCENARIO == 2 || SCENARIO == 5 || SCENARIO == 9 || (SCENARIO >= 12 && SCENARIO <= 14) || SCENARIO == 16 || \
+             (SCENARIO >= 18 && SCENARIO <= 21)                                                                                  \
+         ? 1                                                                                                                     \
+         : 2)
 
 enum { NONE = 0, THERE = 1, TAKEN = 2 };
-enum doing { SEARCHES, SLEEPS, BUSY };
+enum doing { SEARCHES, SLEEPS, BUSY, ASIDE };
 
 static struct fl_idle idle;
 static struct fl_sleeper sleepers[WORKERS];
@@ -176,6 +184,41 @@ static void *late_sleeper(void *arg)
     fl_idle_search(&idle);
     doing[me] = SEARCHES;
     sleep_(me, false);
+    return NULL;
+}
+
+/* A relief whose duty is over: it has gone round without finding that out, and leaves without another look. */
+static void leave(int me)
+{
+    bool wake = fl_idle_leave(&idle);
+    doing[me] = ASIDE;
+    if (wake)
+        wake_one(1);
+}
+
+static void *leaver(void *arg)
+{
+    leave((int)(intptr_t)arg);
+    return NULL;
+}
+
+/* It sleeps, and is dismissed: fl_relief_assign claims it, if nobody else has. */
+static void *dismissed(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+    fl_idle_undo(&idle, &sleepers[me]);
+    doing[me] = SEARCHES;
+    leave(me);
+    return NULL;
+}
+
+/* A relief that was called. */
+static void *joiner(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+    fl_idle_search(&idle);
+    doing[me] = SEARCHES;
+    search(me, false, 1);
     return NULL;
 }
 
@@ -337,6 +380,38 @@ int main(void)
     produce(0, 0);
     produce(1, 0);
     join(a);
+#elif SCENARIO == 18
+    workers(1, false);
+    pthread_t a = begin(leaver, 0);
+    produce(0, 1);
+    join(a);
+#elif SCENARIO == 19
+    workers(2, false);
+    pthread_t a = begin(dismissed, 0);
+    produce(0, 0);
+    join(a);
+#elif SCENARIO == 20
+    workers(0, false);
+    pthread_t a = begin(leaver, 0), b = begin(searcher, 1);
+    produce(0, 1);
+    join(a);
+    join(b);
+#elif SCENARIO == 21
+    workers(2, false);
+    fl_idle_undo(&idle, &sleepers[0]); /* aside, to begin with */
+    fl_idle_leave(&idle);
+    doing[0] = ASIDE;
+    pthread_t a = begin(joiner, 0), b = begin(riser, 1);
+    produce(0, 0);
+    join(a);
+    join(b);
+#elif SCENARIO == 22
+    workers(1, false);
+    store_relaxed(&work[0], THERE);
+    pthread_t a = begin(leaver, 0), b = begin(finder, 1);
+    produce(1, 2);
+    join(a);
+    join(b);
 #endif
     settle();
     return 0;

@@ -9,6 +9,7 @@ stale='item->arg == i'                                        # a thief sees the
 order='number > last'                                         # not in the order they came
 asleep='word == 0 .. !visible'                                # work is left, and somebody sleeps
 field='fl_idle_(searching|sleeping|napping|lingering).* <= '  # a field of the word has wrapped
+unwatched='monitor.asleep. .. fl_monitor_needless'             # the monitor sleeps, and nobody keeps the watch
 word='idle.word. == word'                                     # the word ends as something else than what the workers do
 never='claimed. == happened'                                  # claimed and not made ready
 unsaved='stack == 1'                                          # the task goes on without what it wrote before it left its stack
@@ -134,6 +135,30 @@ notices idle 11 'rc11 imm' 'a claim leaves lingering behind' "$word" $i \
     's/(state == FL_LINGER ? FL_LINGERING : 0));/0);/'
 notices idle 10 'rc11 imm' 'a claim without a swap' "$word" $i \
     '/^FL_INLINE bool fl_idle_claim/,/^}/s/cas_acq_rel/store_for_cas/'
+notices idle 18 'rc11 imm' 'a relief that leaves answers for nobody' "$asleep" $i \
+    's/^    return fl_idle_found(idle);/    fl_idle_pause(idle);\n    return false;/'
+notices idle 19 'rc11 imm' 'a relief that leaves does not hand on the wake-up that it was given' "$asleep" $i \
+    's/^    return fl_idle_found(idle);/    fl_idle_pause(idle);\n    return false;/'
+notices idle 20 'rc11 imm' 'a relief that leaves still counts as searching' "$word|$asleep" $i \
+    's/^    return fl_idle_found(idle);/    return false;/'
+
+# ---- watch ----
+m=runtime/sched/monitor.h
+notices watch 1 'rc11 imm' 'who ceases to be idle does not look who sleeps' "$unwatched" $m \
+    's/if (unlikely(load_seq_cst(&monitor->asleep) == FL_MONITOR_SLEEPS))/if (false)/'
+notices watch 1 'rc11 imm' 'it looks relaxed' "$unwatched" $m \
+    's/load_seq_cst(&monitor->asleep)/load_relaxed(\&monitor->asleep)/'
+notices watch 1 'rc11 imm' 'the monitor only releases that it sleeps' "$unwatched" $m \
+    's/store_seq_cst(&monitor->asleep, /store_release(\&monitor->asleep, /'
+notices watch 1 'rc11 imm' 'the monitor does not look who is idle' "$unwatched" $m \
+    's/if (fl_monitor_needless(load_seq_cst(&idle->word), enough))/if (true)/'
+notices watch 2 'rc11 imm' 'the monitor looks who is idle, and sleeps afterwards' "$unwatched" $m \
+    's/^    store_seq_cst(&monitor->asleep, FL_MONITOR_SLEEPS);.*//' \
+    's/^        return true;/        return store_seq_cst(\&monitor->asleep, FL_MONITOR_SLEEPS), true;/'
+notices watch 1 'rc11 imm' 'the monitor looks relaxed' "$unwatched" $m \
+    's/load_seq_cst(&idle->word)/load_relaxed(\&idle->word)/'
+notices watch 1 'rc11 imm' 'work that is found is told of by an acquire and a release' "$unwatched" $i \
+    '/^FL_INLINE bool fl_idle_found/,/^}/s/add_seq_cst/add_acq_rel/'
 
 # ---- wake ----
 w=runtime/sched/wake.h

@@ -130,7 +130,8 @@ notices() { # HARNESS SCENARIO MODELS WHAT ERROR HEADER SED...
 checks() {
     holds deque 17
     holds ready 6
-    holds idle 17
+    holds idle 22
+    holds watch 8
     holds wake 7
     holds join 7
     holds mutex 8
