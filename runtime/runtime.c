@@ -101,8 +101,9 @@ int filch_worker_where(const filch_runtime *runtime, unsigned index, filch_worke
         return -EINVAL;
     const struct fl_worker *w = runtime->workers[index];
     const struct fl_topology *topology = &runtime->topology;
+    int cpu = load_relaxed(&((struct fl_worker *)(uintptr_t)w)->cpu); /* init: published by tid */
     filch_worker_info info = {.index = index,
-                              .cpu = w->cpu >= 0 ? w->cpu : -1,
+                              .cpu = cpu >= 0 ? cpu : -1,
                               .core = -1,
                               .node = -1,
                               .tid = load_acquire(&((struct fl_worker *)(uintptr_t)w)->tid)}; /* [tid] */

@@ -52,11 +52,12 @@ static void worker(struct out *out, struct fl_worker *w)
 {
     struct fl_task *task = (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)); /* hint: shown */
     bool asleep = load_relaxed(&w->sleeper.state) != FL_AWAKE;                                                     /* hint: shown */
+    int cpu = load_relaxed(&w->cpu);                                                                               /* hint: shown */
     int tid = load_relaxed(&w->tid);                                                                               /* hint: shown */
     const char *state = task ? "running" : asleep ? "asleep" : "looking";
     if (fl_is_relief(w) && load_relaxed(&w->resting)) /* hint: shown */
         state = "resting";
-    line(out, "  %s %-3u cpu %-3d tid %-7d %-8s deque %-6lld ready %-6llu", fl_is_relief(w) ? "relief" : "worker", w->index, w->cpu, tid,
+    line(out, "  %s %-3u cpu %-3d tid %-7d %-8s deque %-6lld ready %-6llu", fl_is_relief(w) ? "relief" : "worker", w->index, cpu, tid,
          state, (long long)fl_deque_size_hint(&w->hot.deque_), (unsigned long long)fl_ready_size_hint(&w->ready));
     line(out, task ? " task %p\n" : "\n", (void *)task);
 }

@@ -19,9 +19,9 @@ void filch_blocking_enter(void)
     store_seq_cst(&w->blocked, fl_clock());            /* [watch] before the look at who is idle */
     uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] pairs with the search of a worker */
     if (!fl_idle_anybody(word) && runtime->relief_max &&
-        (!fl_relief_call(runtime, w->host, FL_DUTY_FULL) ||
-         load_relaxed(&runtime->monitor.asleep) == FL_MONITOR_SLEEPS)) /* hint: it comes by soon if not */
-        fl_monitor_wake(runtime);                                      /* to make one; to let it rest again */
+        (!fl_relief_call(runtime, load_relaxed(&w->host), FL_DUTY_FULL) || /* own: its own */
+         load_relaxed(&runtime->monitor.asleep) == FL_MONITOR_SLEEPS))     /* hint: it comes by soon if not */
+        fl_monitor_wake(runtime);                                          /* to make one; to let it rest again */
 }
 
 void filch_blocking_leave(void)

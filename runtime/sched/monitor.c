@@ -248,7 +248,8 @@ static unsigned place_of(struct filch_runtime *runtime, const struct view *view,
         bool stalled = false;
         for (unsigned i = 0; i < view->total; i++) {
             const struct fl_record *record = &runtime->monitor.records[i];
-            if (runtime->workers[i]->host != host || (fl_is_relief(runtime->workers[i]) && is_at_rest(runtime->workers[i])))
+            struct fl_worker *w = runtime->workers[i];
+            if (load_relaxed(&w->host) != host || (fl_is_relief(w) && is_at_rest(w))) /* hint: a task may call one meanwhile */
                 continue;
             stalled |= record->stalled && record->off == off;
             others += !record->stalled || !record->off;

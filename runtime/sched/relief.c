@@ -91,7 +91,7 @@ bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty d
     if (duty == FL_DUTY_FULL && light && out <= most) {
         w = light; /* it stays where it is */
     } else if (w) {
-        w->host = host;
+        store_relaxed(&w->host, host); /* own: the lock; published by its duty */
         duty = out < most ? duty : FL_DUTY_LIGHT;
     }
     if (w)
@@ -211,8 +211,9 @@ static struct fl_task *serve(struct fl_worker *w)
 static void go_to_host(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
-    if (runtime->pin && w->cpu != runtime->workers[w->host]->cpu)
-        w->cpu = fl_topology_pin(&runtime->topology, w->host);
+    unsigned host = load_relaxed(&w->host);                                                  /* own: acquired with its duty */
+    if (runtime->pin && load_relaxed(&w->cpu) != load_relaxed(&runtime->workers[host]->cpu)) /* own: its own; hint: set long ago */
+        store_relaxed(&w->cpu, fl_topology_pin(&runtime->topology, host));                   /* own: its own */
 }
 
 struct fl_task *fl_relief_aside(struct fl_worker *w)

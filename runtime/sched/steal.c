@@ -176,7 +176,7 @@ static struct fl_task *visit(struct fl_worker *w, struct fl_worker *victim, int6
 struct fl_task *fl_steal(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
-    struct fl_worker *host = runtime->workers[w->host]; /* whose neighbours are a relief's too */
+    struct fl_worker *host = runtime->workers[load_relaxed(&w->host)]; /* own: its own; whose neighbours are a relief's too */
     int64_t now = fl_clock();
     struct fl_task *task = w != host ? visit(w, host, now) : NULL;
     for (unsigned distance = 0; !task && distance < FL_DISTANCES; distance++) {

@@ -474,7 +474,7 @@ void *fl_worker_main(void *arg)
     name[15] = 0;
     pthread_setname_np(pthread_self(), name);
     if (runtime->pin && !fl_is_relief(w))
-        w->cpu = fl_topology_pin(&runtime->topology, w->index);
+        store_relaxed(&w->cpu, fl_topology_pin(&runtime->topology, w->index)); /* init: published by tid */
     filch_worker_tls_ = &w->hot;
     thread_bounds(w);
     w->err = &errno;

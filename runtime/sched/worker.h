@@ -101,7 +101,7 @@ struct fl_worker {
     /* seldom */
     _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
     unsigned index;                          /**< in the runtime's workers; reliefs come after the regular ones */
-    unsigned host;                           /**< the regular worker on whose CPU it runs */
+    _Atomic(unsigned) host;                  /**< the regular worker on whose CPU it runs */
     bool counted;                            /**< it takes part in the idle protocol */
     _Atomic(uint32_t) duty;                  /**< enum fl_duty */
     _Atomic(bool) resting;                   /**< a relief that can be called */
@@ -124,9 +124,9 @@ struct fl_worker {
     unsigned victim_class[FL_DISTANCES + 1]; /**< where each distance begins in victims */
     pthread_t thread;
     _Atomic(int) tid;
-    int cpu;
-    void *abandoned; /**< where a stack that nobody comes back to would go on */
-    void *thread_sp; /**< the carrier's own stack, while the loop runs */
+    _Atomic(int) cpu; /**< where it is pinned, or negative */
+    void *abandoned;  /**< where a stack that nobody comes back to would go on */
+    void *thread_sp;  /**< the carrier's own stack, while the loop runs */
     void *thread_fiber;
     uintptr_t thread_low, thread_high;
 } FL_ALIGN_PAIR;
