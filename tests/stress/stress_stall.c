@@ -361,18 +361,22 @@ static void no_deadlock(filch_runtime *runtime, const char *report)
     fl_panic("a deadlock was told of, and there is none");
 }
 
-/* Regular workers, the monitor and reliefs: their names begin with the runtime's. */
+/* Regular workers, the monitor and reliefs: their names begin with the runtime's, and no two have the same. Who is started by a task has its carrier's name. */
 static unsigned carriers(void)
 {
+    char names[128][16];
     DIR *dir = opendir("/proc/self/task");
     unsigned n = 0;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        char path[300], name[32] = "";
+    for (struct dirent *entry; dir && (entry = readdir(dir)) && n < 128;) {
+        char path[300];
         snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
         FILE *file = fopen(path, "re");
         if (!file)
             continue;
-        n += fgets(name, sizeof name, file) && strncmp(name, "chaos/", 6) == 0;
+        bool is_new = fgets(names[n], sizeof names[n], file) && strncmp(names[n], "chaos/", 6) == 0;
+        for (unsigned i = 0; i < n; i++)
+            is_new = is_new && strcmp(names[i], names[n]) != 0;
+        n += is_new;
         fclose(file);
     }
     if (dir)
