@@ -148,6 +148,9 @@ static void *thread_main(void *arg)
     struct filch_runtime *runtime = w->runtime;
     struct fl_task *task = fl_worker_task(w);
     struct filch_scope *scope = task->scope;
+    char name[16];
+    snprintf(name, sizeof name, "%.10s/task", runtime->name);
+    pthread_setname_np(pthread_self(), name); /* else it would be its creator's */
     filch_worker_tls_ = &w->hot;
     int result = task->fn(task->arg);
     if (task->flags & FL_TASK_LOCALS)

@@ -340,18 +340,27 @@ void fl_worker_put_aside(struct fl_worker *w, struct fl_task *task)
     fl_notify(w->runtime);
 }
 
+static struct fl_task *from_outside(struct fl_worker *w, bool full)
+{
+    struct fl_task *task;
+    while ((task = fl_inject_pop(&w->runtime->inject)) && unlikely(task->flags & FL_TASK_HOG) && !full)
+        fl_worker_put_aside(w, task);
+    return task;
+}
+
+/* In turn, so that none of them keeps the others waiting. */
 struct fl_task *fl_worker_injected(struct fl_worker *w)
 {
-    struct filch_runtime *runtime = w->runtime;
-    struct fl_task *task = fl_inject_pop(&w->pinned);
-    if (unlikely(task != NULL))
-        return task;
-    while ((task = fl_inject_pop(&runtime->inject))) {
-        if (likely(!(task->flags & FL_TASK_HOG)) || fl_full_duty(w))
-            return task;
-        fl_worker_put_aside(w, task);
+    bool full = fl_full_duty(w);
+    struct fl_task *task = NULL;
+    for (unsigned i = 0; !task && i < 3; i++) {
+        unsigned source = w->source++ % 3;
+        task = source == 0   ? fl_inject_pop(&w->pinned)
+               : source == 1 ? from_outside(w, full)
+               : full        ? fl_inject_pop(&w->runtime->heavy)
+                             : NULL;
     }
-    return fl_full_duty(w) ? fl_inject_pop(&runtime->heavy) : NULL;
+    return task;
 }
 
 /* No memory for a descriptor: the item goes back, somebody else's end will free one. */

@@ -115,6 +115,7 @@ struct fl_worker {
     _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
     int64_t dug;                             /**< when it gave the oldest item a turn, ns */
     int64_t asked;                           /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
+    unsigned source;                         /**< whose turn it is in fl_worker_injected */
     bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
     bool graves_turn;                        /**< the same where a deque ends in graves */
     int64_t nap;                             /**< length of the next nap, ns */
@@ -312,7 +313,7 @@ struct fl_task *fl_worker_tell(struct fl_worker *w);
 /** A ready hog is not for this worker. */
 void fl_worker_put_aside(struct fl_worker *w, struct fl_task *task);
 
-/** The next task of those that came from outside, that its duty allows; or NULL. */
+/** The next task that its duty allows of those in no ready queue: pinned here, from outside, put aside; or NULL. */
 struct fl_task *fl_worker_injected(struct fl_worker *w);
 
 /** When the earliest timer of all workers is due, ns; of others a little later, for those that are awake to look after theirs. */
