@@ -231,7 +231,7 @@ FILCH_API void filch_blocking_enter(void);
 FILCH_API void filch_blocking_leave(void);
 
 /** Pins the calling task to the kernel thread that it runs on, until filch_unpin was called as often: for a few lines that keep the address of a thread-local variable, or hold a
- * lock that belongs to a thread, across a call that parks. While the worker is stalled by another task, a pinned one waits. A whole task that needs a thread of its own is better
+ * lock that belongs to a thread, across a call that parks. While the worker is stalled by another task, a pinned one waits; so it must not park while it holds a lock for which that other task may block its thread. A whole task that needs a thread of its own is better
  * isolated (filch_task_options). At most 255 times. Each is taken back by who made it, before it returns: a child that a join
  * runs in place would leave its parent pinned. Context: task (a plain thread: does nothing), never parks. */
 FILCH_API void filch_pin(void);
