@@ -17,12 +17,17 @@ static struct {
 } last;
 
 static atomic_int slow_us;
+static const char *wanted; /* only this task is kept: on a machine with much else to do others come late, too */
 
 /* Keeps the last one that was told. */
 static void keep(filch_runtime *runtime, const filch_stall *stall)
 {
     must(runtime && !atomic_exchange(&last.busy, true)); /* one at a time */
     must(filch_current() == NULL && stall->tid > 0 && stall->text[strlen(stall->text) - 1] == '\n');
+    if (wanted && (!stall->task || strcmp(stall->task, wanted) != 0)) {
+        atomic_store(&last.busy, false);
+        return;
+    }
     last.ns = stall->ns;
     last.worker = stall->worker;
     last.reliefs = stall->reliefs;
@@ -87,6 +92,7 @@ TestSuite(report);
 
 Test(report, who_blocks_is_named_with_the_call)
 {
+    wanted = "reader";
     for (unsigned workers = 1; workers <= 2; workers++) {
         must(pipe(pipes) == 0);
         filch_config config = {.workers = workers, .on_stall = keep, .relief = 7};
@@ -197,9 +203,8 @@ static int hold_and_lock(void *arg)
 
 Test(report, who_waits_for_a_mutex_is_told_with_who_holds_it)
 {
+    wanted = "locker";
     must(filch_run(&(filch_config){.workers = 2, .on_stall = keep}, hold_and_lock, NULL) == 0);
-    if (strcmp(last.task, "locker") != 0)
-        return; /* it ran on the holder's worker, behind it */
     must(strstr(last.where, "in futex(2)") && strstr(last.where, "a mutex locked on worker") && strstr(last.where, "holder"));
 }
 
