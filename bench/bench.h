@@ -126,5 +126,6 @@ extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench
 extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix;
 
 int bench_tour(int argc, char **argv);
+int bench_compare(int argc, char **argv);
 
 #endif

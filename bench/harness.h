@@ -42,6 +42,7 @@ struct bench_record {
     json_t *check; /* of the first run */
     bool wrong;
     unsigned workers; /* of a BENCH_APART; 0: as many as the settings say */
+    double wall, cpu; /* ns, of all runs, from the beginning of the form until it had its result */
 };
 
 struct bench_run {
@@ -50,7 +51,8 @@ struct bench_run {
     struct bench_record *record;
     filch_config config;
     json_t *check;
-    bool keep; /* false in the warm-up */
+    bool keep;          /* false in the warm-up */
+    int64_t start, cpu; /* when the form began */
 };
 
 /** What is known after the runs. */

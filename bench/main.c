@@ -3,6 +3,7 @@
  *
  *     filch-bench list                        what there is
  *     filch-bench run NAME [--key value …]    one workload, measured
+ *     filch-bench compare [NAME…]             beside other runtimes, in one go
  *     filch-bench tour                        filch shown in three minutes
  *
  * Exit status: 0; 1 something failed or a check was wrong; 2 the command line was not understood. */
@@ -26,6 +27,7 @@ static const struct bench *const benches[] = {
 
 static const char usage[] = "usage: filch-bench list                       the workloads and their parameters\n"
                             "       filch-bench run NAME [--key value …]   measure one; `run NAME --help` explains its keys\n"
+                            "       filch-bench compare [NAME…]            beside other runtimes; `compare --help`\n"
                             "       filch-bench tour                       filch shown in three minutes\n"
                             "       filch-bench --help | --version\n";
 
@@ -142,6 +144,8 @@ int main(int argc, char **argv)
         return list();
     if (strcmp(command, "run") == 0)
         return run(argc - 1, argv + 1);
+    if (strcmp(command, "compare") == 0)
+        return bench_compare(argc - 1, argv + 1);
     if (strcmp(command, "tour") == 0)
         return bench_tour(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0)
@@ -151,7 +155,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "list") == 0)
         bench_say("list takes no arguments");
     else if (*command)
-        bench_say("there is no command '%s'; possible are list, run, tour, --help, --version", command);
+        bench_say("there is no command '%s'; possible are list, run, compare, tour, --help, --version", command);
     else
         fputs(usage, stderr);
     return 2;

@@ -75,6 +75,8 @@ static int once(const struct bench_settings *settings, const struct bench_form *
             goto out;
         run.runtime = runtime;
     }
+    run.start = filch_now();
+    run.cpu = bench_cpu_time();
     r = form->place == BENCH_TASK ? filch_call(runtime, as_task, &run) : form->run(&run);
     if (r < 0)
         bench_say("%s: the run failed: %s", settings->bench->name, strerror(-r));

@@ -46,6 +46,10 @@ static void keep(const struct bench_run *run, struct bench_series *series, doubl
 
 void bench_result(struct bench_run *run, double value)
 {
+    if (run->keep) {
+        run->record->wall += (double)(filch_now() - run->start);
+        run->record->cpu += (double)(bench_cpu_time() - run->cpu);
+    }
     keep(run, &run->record->series[0], value);
 }
 

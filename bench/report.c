@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Minimum, median, maximum and spread ((max - min) / min), as text for people or as one JSON object a line for programs.
  *
- * The object: bench, workers (0: no runtime took part), model, runs, params, unit, min, median, max (of the workload's own figure),
- * peak_rss_bytes, check; then `more` with the further figures, one object for each group of them ("lateness_us": {"p50": …}, medians
- * over the runs), and with --vs the other form's figures, `vs`, and `ratio`: this form's divided by the other's, pair by pair. With
- * --vs all, `versus` is an array of such objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong
- * check. */
+ * The object: bench, workers (0: no runtime took part), model, runs, params, unit, min, median, max (of the workload's own figure);
+ * wall_ms and cpu_ms, of a run on average, with what its form does before it starts the clock; peak_rss_bytes, check; then `more` with
+ * the further figures, one object for each group of them ("lateness_us": {"p50": …}, medians over the runs), and with --vs the other
+ * form's figures, `vs`, and `ratio`: this form's divided by the other's, pair by pair. With --vs all, `versus` is an array of such
+ * objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong check. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -245,6 +245,8 @@ void bench_report_json(const struct bench_settings *settings, const struct bench
                                "model", bench_choice(bench_models, settings->model, model), "runs", (json_int_t)settings->runs, "params",
                                params_json(settings), "unit", settings->bench->unit);
     put_summary(object, summarize_series(&record->series[0]));
+    json_object_set_new(object, "wall_ms", json_real(record->wall / 1e6 / (double)settings->runs));
+    json_object_set_new(object, "cpu_ms", json_real(record->cpu / 1e6 / (double)settings->runs));
     json_object_set_new(object, "peak_rss_bytes", json_integer((json_int_t)outcome->peak_rss));
     json_object_set(object, "check", record->check);
     if (record->wrong)
