@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* What the peers in C and C++ share: arguments, clocks, checks, the line of JSON, and the serial parts of workloads, so that they differ
+ * in nothing but their runtime. The interface to the outside is docs/concepts/bench.md.
+ *
+ * A peer has a table of workloads. The function of one does the work once: it makes ready what it needs, calls peer_start, works, calls
+ * peer_stop, and proves by peer_check that the work was done. peer_main calls it twice; the second time counts. */
+#ifndef FILCH_BENCH_PEER_H
+#define FILCH_BENCH_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../uts_tree.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct peer_workload {
+    const char *name;
+    void (*run)(void);
+    const char *most; /* what it can stand, as the inside of a JSON object: "\"n\": 20"; NULL: anything */
+};
+
+struct peer {
+    const char *name, *version;
+    const struct peer_workload *workloads; /* the last has no name */
+    int single;                            /* it uses one processor, whatever --workers is */
+};
+
+/** Reads the arguments, runs, prints. @return exit status */
+int peer_main(const struct peer *peer, int argc, char **argv);
+
+/** For a runtime that must be entered first: `run` is called between reading the arguments and printing, once. */
+int peer_main_inside(const struct peer *peer, int argc, char **argv, void (*inside)(void (*run)(void)));
+
+/** --workers */
+extern int peer_workers;
+
+/** The value of --key, or `otherwise`. */
+int64_t peer_number(const char *key, int64_t otherwise);
+const char *peer_text(const char *key, const char *otherwise);
+
+/** Ends the program: it has no means for these parameters. */
+void peer_cannot(const char *why) __attribute__((noreturn));
+
+/** Ends the program: something failed. */
+void peer_fail(const char *what) __attribute__((noreturn));
+
+int64_t peer_now(void);
+
+/** Wall and CPU time from here on, */
+void peer_start(void);
+
+/** up to here; the figure is the wall time in ns, divided by `count`; 0: in ms. */
+void peer_stop(int64_t count);
+
+/** Replaces the figure. */
+void peer_value(double value);
+double peer_cpu_ms(void);
+
+void peer_check(const char *name, int64_t got, int64_t expected);
+void peer_more(const char *name, const char *unit, double value);
+
+/* ---- what workloads have beside their tasks ---- */
+
+int64_t peer_fibonacci(int64_t n);
+void peer_check_fork(int64_t n, int64_t fib);
+int64_t peer_skynet_leaves(void);
+void peer_check_skynet(int64_t leaves, int64_t sum);
+
+/** Resident memory in bytes, now. */
+int64_t peer_resident(void);
+
+/* uts */
+extern struct uts_tree peer_tree;
+void peer_tree_set(void);
+struct peer_count {
+    int64_t nodes, leaves;
+    uint32_t depth;
+};
+void peer_count_node(struct peer_count *sum, const struct uts_node *node, int children);
+void peer_count_add(struct peer_count *sum, const struct peer_count *below);
+void peer_check_tree(struct peer_count sum);
+
+/* queens */
+#define PEER_QUEENS 16
+struct peer_board {
+    uint8_t column[PEER_QUEENS];
+    int row; /* the first empty one */
+};
+bool peer_safe(const struct peer_board *board, int row, int column);
+int64_t peer_queens_set(void); /* how many */
+void peer_check_queens(int64_t solutions);
+
+/* sort */
+extern uint32_t *peer_data, *peer_spare;
+extern int64_t peer_sort_n, peer_grain;
+void peer_sort_set(void); /* before each run */
+void peer_sort_serial(uint32_t *a, uint32_t *b, int64_t length, bool over);
+void peer_merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out);
+int64_t peer_place_of(uint32_t value, const uint32_t *b, int64_t k);
+void peer_check_sort(void);
+
+/* matmul */
+struct peer_block {
+    const double *a, *b;
+    double *c;
+    int64_t rows, columns, common;
+};
+enum peer_cut { PEER_CUT_NONE, PEER_CUT_ROWS, PEER_CUT_COLUMNS, PEER_CUT_COMMON };
+struct peer_block peer_matmul_set(void);
+enum peer_cut peer_halve(const struct peer_block *w, struct peer_block half[2]);
+void peer_multiply(const struct peer_block *w);
+void peer_check_matmul(void);
+
+/* timers */
+struct peer_nap {
+    int64_t ns, late;
+};
+struct peer_nap *peer_naps_set(int64_t *ret_count);
+void peer_check_naps(struct peer_nap *naps, int64_t count);
+
+/* mutex: turns of each task in the first and in the second pass */
+struct peer_turns {
+    int64_t tasks, turns, fewer;
+};
+struct peer_turns peer_turns_set(void);
+void peer_check_turns(const struct peer_turns *turns, int64_t counter, int64_t longest_ns);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
