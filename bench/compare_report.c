@@ -134,18 +134,32 @@ static const char *ratio_figure(char text[24], double value)
     return text;
 }
 
+/* The parameters that are not those of the trial. */
+static json_t *own_size(const json_t *params, const json_t *common)
+{
+    json_t *own = json_object(), *value;
+    const char *key;
+    json_object_foreach((json_t *)params, key, value)
+    {
+        if (!json_equal(value, json_object_get(common, key)))
+            json_object_set(own, key, value);
+    }
+    return own;
+}
+
 static void print_entry(const struct compare_trial *trial, const struct compare_entry *entry)
 {
-    char name[160], params[100], value[24], wall[24], cpu[24], low[24], middle[24], high[24];
-    compare_params_text(entry->params, params, sizeof params);
-    bool own_size = !json_equal(entry->params, trial->params);
-    snprintf(name, sizeof name, own_size ? "%s, %s" : "%s", entry->system->name, params);
+    char name[160], params[100] = "", value[24], wall[24], cpu[24], low[24], middle[24], high[24];
+    json_t *own = own_size(entry->params, trial->params);
+    compare_params_text(own, params, sizeof params);
+    json_decref(own);
+    snprintf(name, sizeof name, params[0] ? "%s, %s" : "%s", entry->system->name, params);
     struct compare_summary values = compare_summarize(entry->runs, "value");
     if (json_array_size(entry->runs) == 0 || entry->status != COMPARE_OK) {
-        printf("  %-28s %s\n", name, entry->status == COMPARE_TIMEOUT ? "not done in time (--limit)" : entry->why);
+        printf("  %-34s %s\n", name, entry->status == COMPARE_TIMEOUT ? "not done in time (--limit)" : entry->why);
         return;
     }
-    printf("  %-28s %11s %6.1f %% %10s %10s %9.1f", name, figure(value, values.median),
+    printf("  %-34s %11s %6.1f %% %10s %10s %9.1f", name, figure(value, values.median),
            values.median > 0 ? 100 * (values.max - values.min) / values.median : 0,
            figure(wall, compare_summarize(entry->runs, "wall_ms").median), figure(cpu, compare_summarize(entry->runs, "cpu_ms").median),
            compare_summarize(entry->runs, "peak_rss").median / (1 << 20));
@@ -164,7 +178,7 @@ void compare_table(const struct compare_trial *trial)
             length += (unsigned)snprintf(cpus + length, sizeof cpus - length, " %u", cpu);
     printf("\n%s %s — %u worker%s on CPU%s, %s\n", trial->workload, params, trial->workers, trial->workers == 1 ? "" : "s", cpus,
            trial->entries[0].unit);
-    printf("  %-28s %11s %8s %10s %10s %9s   %8s  %8s   %-8s\n", "", "median", "spread", "wall ms", "CPU ms", "peak MiB", "filch/it",
+    printf("  %-34s %11s %8s %10s %10s %9s   %8s  %8s   %-8s\n", "", "median", "spread", "wall ms", "CPU ms", "peak MiB", "filch/it",
            "from", "to");
     for (unsigned i = 0; i < trial->count; i++)
         print_entry(trial, &trial->entries[i]);
@@ -187,7 +201,7 @@ void compare_conclusion(const struct compare_trial *trials, unsigned count)
         for (unsigned i = 0; i < trials[t].count; i++) {
             const struct compare_entry *entry = &trials[t].entries[i];
             char middle[24];
-            if (entry->verdict && strcmp(entry->verdict, "ahead") != 0)
+            if (entry->verdict && json_array_size(entry->ratios) > 1 && strcmp(entry->verdict, "ahead") != 0)
                 printf("  %s: %s, %u worker%s, %s: %s\n", entry->verdict, trials[t].workload, trials[t].workers,
                        trials[t].workers == 1 ? "" : "s", entry->system->name, ratio_figure(middle, entry->ratio.median));
             if (entry->status == COMPARE_WRONG)

@@ -1,6 +1,8 @@
-# shellcheck shell=bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # What quickstart, check and .ci/run share; sourced by them, from the root of the source tree.
+#
+#   ./tools/setup.sh peers               as a command: installs the runtimes that filch-bench compares with, docs/concepts/bench.md
 #
 #   need PACKAGE...                      Debian packages: says which are missing and installs those
 #   configure FOLDER OPTION...           a Meson build folder with these options; does nothing if it has them
@@ -15,6 +17,10 @@ build_packages=(gcc libc6-dev pkg-config meson ninja-build libhwloc-dev liburing
 bench_packages=(libjansson-dev nettle-dev libxxhash-dev libhttp-parser-dev)
 check_packages=(g++ clang libdw-dev libcriterion-dev python3 binutils gdb clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 client_packages=(curl wrk apache2-utils socat netcat-openbsd) # for the tests of docs/examples; without one, what it would show is skipped
+
+# What filch-bench compares with. Nobody installs them unasked: together they take most of a gigabyte.
+peer_packages=(gcc g++ clang libomp-dev libtbb-dev golang-go libboost-fiber-dev libpth-dev libst-dev erlang-base erlang-crypto
+    default-jdk-headless rustc)
 
 say() {
     printf '\n== %s\n' "$*"
@@ -86,3 +92,13 @@ configure() {
 build() {
     meson compile -C "$1"
 }
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    set -euo pipefail
+    if [ "$*" != peers ]; then
+        echo 'usage: ./tools/setup.sh peers'
+        exit 2
+    fi
+    need "${peer_packages[@]}"
+    echo 'Build folders that are there already find them with: meson setup --reconfigure build'
+fi

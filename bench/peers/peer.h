@@ -11,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../uts_tree.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "../uts_tree.h"
 
 struct peer_workload {
     const char *name;
