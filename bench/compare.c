@@ -45,7 +45,7 @@ static const char usage[] =
 static const struct plan {
     const char *name, *params;
 } plans[] = {
-    {"fork", "n=32"},
+    {"fork", "n=30"},
     {"flat", "tasks=1000000"},
     {"batch", "batches=1000,tasks=1000"},
     {"skynet", "levels=6"},

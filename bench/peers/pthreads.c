@@ -626,7 +626,7 @@ static const struct peer_workload workloads[] = {
     {"queens", run_queens, "\"n\": 8"},
     {"sort", run_sort, NULL},
     {"matmul", run_matmul, NULL},
-    {"yield", run_yield, "\"tasks\": 1000, \"switches\": 1000000"},
+    {"yield", run_yield, "\"tasks\": 1000, \"switches\": 200000"},
     {"pingpong", run_pingpong, "\"rounds\": 200000"},
     {"chan", run_chan, NULL},
     {"park", run_park, "\"tasks\": 10000"},

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* Boost.Fiber: a task is a fiber, posted, with a small stack as in the library's own skynet; a join is fiber::join. With one worker the
+ * scheduler is round_robin, the library's default, with more it is work_stealing over so many threads. Channels, mutex and condition are
+ * the library's.
+ *
+ * Every fiber has a stack from the beginning, and the queues are first in, first out: a tree of tasks is there all at once before its
+ * first leaf ends. So sizes are small. */
+#include "peer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+#include <boost/fiber/all.hpp>
+#include <boost/version.hpp>
+
+namespace fibers = boost::fibers;
+using fibers::fiber;
+
+template <typename Work> static fiber spawn(Work &&work)
+{
+    return fiber(fibers::launch::post, std::allocator_arg, fibers::fixedsize_stack(16384), std::forward<Work>(work));
+}
+
+/* Starts the other threads; the calling one is one of them. */
+static void inside(void (*run)())
+{
+    if (peer_workers == 1) {
+        run();
+        return;
+    }
+    fibers::mutex mutex;
+    fibers::condition_variable ended;
+    bool over = false;
+    std::vector<std::thread> others;
+    for (int i = 1; i < peer_workers; i++)
+        others.emplace_back([&] {
+            fibers::use_scheduling_algorithm<fibers::algo::work_stealing>(peer_workers);
+            std::unique_lock<fibers::mutex> lock(mutex);
+            ended.wait(lock, [&] { return over; });
+        });
+    fibers::use_scheduling_algorithm<fibers::algo::work_stealing>(peer_workers);
+    run();
+    {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        over = true;
+    }
+    ended.notify_all();
+    for (std::thread &other : others)
+        other.join();
+}
+
+/* ---- fork-join ---- */
+
+static int64_t fib(int64_t n)
+{
+    if (n < 2)
+        return n;
+    int64_t left;
+    fiber child = spawn([&left, n] { left = fib(n - 1); });
+    int64_t right = fib(n - 2);
+    child.join();
+    return left + right;
+}
+
+static void run_fork()
+{
+    int64_t n = peer_number("n", 20);
+    peer_start();
+    int64_t got = fib(n);
+    peer_stop(peer_fibonacci(n + 1) - 1);
+    peer_check_fork(n, got);
+}
+
+static void run_flat()
+{
+    int64_t tasks = peer_number("tasks", 50000), once = 0;
+    std::vector<uint8_t> touched(tasks);
+    std::vector<fiber> children;
+    children.reserve(tasks);
+    peer_start();
+    for (uint8_t &times : touched)
+        children.push_back(spawn([&times] { times++; }));
+    for (fiber &child : children)
+        child.join();
+    peer_stop(tasks);
+    for (uint8_t times : touched)
+        once += times == 1;
+    peer_check("ran", once, tasks);
+}
+
+static void run_batch()
+{
+    int64_t batches = peer_number("batches", 1000), tasks = peer_number("tasks", 1000), ran = 0;
+    std::vector<uint32_t> counts(tasks);
+    std::vector<fiber> children;
+    children.reserve(tasks);
+    peer_start();
+    for (int64_t k = 0; k < batches; k++) {
+        children.clear();
+        for (uint32_t &count : counts)
+            children.push_back(spawn([&count] { count++; }));
+        for (fiber &child : children)
+            child.join();
+    }
+    peer_stop(batches * tasks);
+    for (uint32_t count : counts)
+        ran += count;
+    peer_check("ran", ran, batches * tasks);
+}
+
+static int64_t add_up(int64_t first, int64_t length)
+{
+    if (length == 1)
+        return first;
+    int64_t sums[10], sum = 0;
+    fiber children[10];
+    for (int i = 0; i < 10; i++)
+        children[i] = spawn([&sums, i, first, length] { sums[i] = add_up(first + i * (length / 10), length / 10); });
+    for (int i = 0; i < 10; i++) {
+        children[i].join();
+        sum += sums[i];
+    }
+    return sum;
+}
+
+static void run_skynet()
+{
+    int64_t leaves = peer_skynet_leaves();
+    peer_start();
+    int64_t sum = add_up(0, leaves);
+    peer_stop(0);
+    peer_check_skynet(leaves, sum);
+}
+
+static peer_count visit(const uts_node &node)
+{
+    int children = uts_children(&peer_tree, &node);
+    peer_count sum;
+    peer_count_node(&sum, &node, children);
+    std::vector<std::pair<uts_node, peer_count>> places(children);
+    std::vector<fiber> below;
+    below.reserve(children);
+    for (int i = 0; i < children; i++) {
+        uts_child(&node, i, &places[i].first);
+        below.push_back(spawn([&place = places[i]] { place.second = visit(place.first); }));
+    }
+    for (int i = 0; i < children; i++) {
+        below[i].join();
+        peer_count_add(&sum, &places[i].second);
+    }
+    return sum;
+}
+
+static void run_uts()
+{
+    peer_tree_set();
+    peer_start();
+    uts_node root;
+    uts_root(&peer_tree, &root);
+    peer_count sum = visit(root);
+    peer_stop(0);
+    peer_check_tree(sum);
+}
+
+static int64_t queens;
+
+static int64_t place(const peer_board &board)
+{
+    if (board.row == queens)
+        return 1;
+    int64_t solutions[PEER_QUEENS] = {}, sum = 0;
+    std::vector<fiber> below;
+    for (int column = 0; column < queens; column++) {
+        if (!peer_safe(&board, board.row, column))
+            continue;
+        peer_board next = board;
+        next.column[next.row++] = static_cast<uint8_t>(column);
+        below.push_back(spawn([&solutions, column, next] { solutions[column] = place(next); }));
+    }
+    for (fiber &child : below)
+        child.join();
+    for (int64_t one : solutions)
+        sum += one;
+    return sum;
+}
+
+static void run_queens()
+{
+    queens = peer_queens_set();
+    peer_start();
+    int64_t solutions = place(peer_board{});
+    peer_stop(0);
+    peer_check_queens(solutions);
+}
+
+static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out)
+{
+    if (m < k) {
+        std::swap(a, b);
+        std::swap(m, k);
+    }
+    if (m + k <= peer_grain) {
+        peer_merge(a, m, b, k, out);
+        return;
+    }
+    int64_t i = m / 2, j = peer_place_of(a[i], b, k);
+    fiber low = spawn([=] { merge(a, i, b, j, out); });
+    merge(a + i, m - i, b + j, k - j, out + i + j);
+    low.join();
+}
+
+static void sort(uint32_t *a, uint32_t *b, int64_t length, bool over)
+{
+    if (length <= peer_grain) {
+        peer_sort_serial(a, b, length, over);
+        return;
+    }
+    int64_t half = length / 2;
+    fiber low = spawn([=] { sort(a, b, half, !over); });
+    sort(a + half, b + half, length - half, !over);
+    low.join();
+    uint32_t *from = over ? a : b, *to = over ? b : a;
+    merge(from, half, from + half, length - half, to);
+}
+
+static void run_sort()
+{
+    peer_sort_set();
+    peer_start();
+    sort(peer_data, peer_spare, peer_sort_n, false);
+    peer_stop(0);
+    peer_check_sort();
+}
+
+static void multiply(const peer_block &w)
+{
+    peer_block half[2];
+    peer_cut cut = peer_halve(&w, half);
+    if (cut == PEER_CUT_NONE) {
+        peer_multiply(&w);
+    } else if (cut == PEER_CUT_COMMON) {
+        multiply(half[0]);
+        multiply(half[1]);
+    } else {
+        fiber high = spawn([&half] { multiply(half[1]); });
+        multiply(half[0]);
+        high.join();
+    }
+}
+
+static void run_matmul()
+{
+    peer_block all = peer_matmul_set();
+    peer_start();
+    multiply(all);
+    peer_stop(0);
+    peer_check_matmul();
+}
+
+/* ---- fibers that wait ---- */
+
+/* A door that opens once; how many stand before it. */
+struct door {
+    fibers::mutex mutex;
+    fibers::condition_variable opened, arrived;
+    bool open = false;
+    int64_t waiting = 0, passed = 0;
+
+    void wait()
+    {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        waiting++;
+        arrived.notify_one();
+        opened.wait(lock, [this] { return open; });
+        passed++;
+    }
+    void wait_until_all(int64_t count)
+    {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        arrived.wait(lock, [this, count] { return waiting == count; });
+    }
+    void open_up()
+    {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        open = true;
+        opened.notify_all();
+    }
+};
+
+static void run_yield()
+{
+    int64_t tasks = peer_number("tasks", 1000), switches = peer_number("switches", 20000000);
+    int64_t rounds = std::max<int64_t>(switches / tasks, 1);
+    door before;
+    std::vector<fiber> all;
+    for (int64_t i = 0; i < tasks; i++)
+        all.push_back(spawn([&] {
+            before.wait();
+            for (int64_t k = 0; k < rounds; k++)
+                boost::this_fiber::yield();
+        }));
+    before.wait_until_all(tasks);
+    peer_start();
+    before.open_up();
+    for (fiber &one : all)
+        one.join();
+    peer_stop(rounds * tasks);
+    peer_check("yields", before.passed * rounds, rounds * tasks);
+}
+
+static void run_park()
+{
+    int64_t tasks = peer_number("tasks", 50000), before = peer_resident();
+    door door;
+    std::vector<fiber> all;
+    all.reserve(tasks);
+    peer_start();
+    for (int64_t i = 0; i < tasks; i++)
+        all.push_back(spawn([&door] { door.wait(); }));
+    door.wait_until_all(tasks);
+    peer_stop(0);
+    peer_more("memory", "bytes/task", static_cast<double>(peer_resident() - before) / static_cast<double>(tasks));
+    int64_t start = peer_now();
+    door.open_up();
+    for (fiber &one : all)
+        one.join();
+    peer_more("wake", "ms", static_cast<double>(peer_now() - start) / 1e6);
+    peer_check("woken", door.passed, tasks);
+}
+
+static void run_pingpong()
+{
+    int64_t rounds = peer_number("rounds", 2000000), pings = 0, pongs = 0;
+    fibers::unbuffered_channel<int64_t> there, back;
+    peer_start();
+    fiber second = spawn([&] {
+        for (; pongs < rounds; pongs++)
+            back.push(there.value_pop());
+    });
+    fiber first = spawn([&] {
+        for (int64_t i = 0; i < rounds; i++) {
+            there.push(i);
+            pings += back.value_pop() == i;
+        }
+    });
+    first.join();
+    second.join();
+    peer_stop(rounds);
+    peer_check("pings", pings, rounds);
+    peer_check("pongs", pongs, rounds);
+}
+
+template <typename Channel> static void transfer(Channel &channel)
+{
+    int64_t senders = peer_number("senders", 1), receivers = peer_number("receivers", 1);
+    int64_t each = std::max<int64_t>(peer_number("items", 4000000) / senders, 1), sum = 0, count = 0;
+    std::vector<fiber> sending, receiving;
+    fibers::mutex mutex;
+    peer_start();
+    for (int64_t i = 0; i < receivers; i++)
+        receiving.push_back(spawn([&] {
+            int64_t my_sum = 0, my_count = 0;
+            for (int64_t item : channel) {
+                my_sum += item;
+                my_count++;
+            }
+            std::unique_lock<fibers::mutex> lock(mutex);
+            sum += my_sum;
+            count += my_count;
+        }));
+    for (int64_t i = 0; i < senders; i++)
+        sending.push_back(spawn([&] {
+            for (int64_t item = 1; item <= each; item++)
+                channel.push(item);
+        }));
+    for (fiber &one : sending)
+        one.join();
+    channel.close();
+    for (fiber &one : receiving)
+        one.join();
+    peer_stop(each * senders);
+    peer_check("items", count, each * senders);
+    peer_check("sum", sum, senders * (each * (each + 1) / 2));
+}
+
+static void run_chan()
+{
+    int64_t capacity = peer_number("capacity", 256);
+    if (capacity == 0) {
+        fibers::unbuffered_channel<int64_t> channel;
+        transfer(channel);
+    } else if (capacity >= 2 && (capacity & (capacity - 1)) == 0) {
+        fibers::buffered_channel<int64_t> channel(capacity);
+        transfer(channel);
+    } else {
+        peer_cannot("the capacity of a channel is a power of two");
+    }
+}
+
+static void run_timers()
+{
+    int64_t count;
+    peer_nap *naps = peer_naps_set(&count);
+    std::vector<fiber> all;
+    all.reserve(count);
+    peer_start();
+    for (int64_t i = 0; i < count; i++)
+        all.push_back(spawn([nap = &naps[i]] {
+            int64_t start = peer_now();
+            boost::this_fiber::sleep_for(std::chrono::nanoseconds(nap->ns));
+            nap->late = peer_now() - start - nap->ns;
+        }));
+    for (fiber &one : all)
+        one.join();
+    peer_stop(0);
+    peer_check_naps(naps, count);
+}
+
+static void run_mutex()
+{
+    peer_turns turns = peer_turns_set();
+    int64_t counter = 0, longest = 0;
+    fibers::mutex mutex;
+    std::vector<fiber> all;
+    peer_start();
+    for (int64_t t = 0; t < turns.tasks; t++)
+        all.push_back(spawn([&] {
+            for (int64_t i = 0; i < turns.turns; i++) {
+                std::lock_guard<fibers::mutex> lock(mutex);
+                counter++;
+            }
+        }));
+    for (fiber &one : all)
+        one.join();
+    peer_stop(turns.turns * turns.tasks);
+    all.clear();
+    for (int64_t t = 0; t < turns.tasks; t++)
+        all.push_back(spawn([&] {
+            for (int64_t i = 0; i < turns.fewer; i++) {
+                int64_t begin = peer_now();
+                std::lock_guard<fibers::mutex> lock(mutex);
+                longest = std::max(longest, peer_now() - begin);
+                counter++;
+            }
+        }));
+    for (fiber &one : all)
+        one.join();
+    peer_check_turns(&turns, counter, longest);
+}
+
+static const peer_workload workloads[] = {
+    {"fork", run_fork, "\"n\": 20"},
+    {"flat", run_flat, "\"tasks\": 50000"},
+    {"batch", run_batch, "\"batches\": 100"},
+    {"skynet", run_skynet, "\"levels\": 4"},
+    {"uts", run_uts, "\"tree\": \"default\""},
+    {"queens", run_queens, "\"n\": 9"},
+    {"sort", run_sort, nullptr},
+    {"matmul", run_matmul, nullptr},
+    {"yield", run_yield, nullptr},
+    {"pingpong", run_pingpong, nullptr},
+    {"chan", run_chan, nullptr},
+    {"park", run_park, "\"tasks\": 50000"},
+    {"timers", run_timers, "\"tasks\": 50000"},
+    {"mutex", run_mutex, nullptr},
+    {nullptr, nullptr, nullptr},
+};
+
+int main(int argc, char **argv)
+{
+    peer self = {"boost-fiber", "Boost " BOOST_LIB_VERSION, workloads, 0};
+    return peer_main_inside(&self, argc, argv, inside);
+}
