@@ -306,6 +306,13 @@ static const struct peer_workload workloads[] = {
     {"mutex", run_mutex, NULL}, {0},
 };
 
+static void inside(void (*run)(void))
+{
+    omp_set_dynamic(0);
+    omp_set_num_threads(peer_workers);
+    run();
+}
+
 int main(int argc, char **argv)
 {
 #ifdef __clang__
@@ -313,9 +320,5 @@ int main(int argc, char **argv)
 #else
     struct peer peer = {.name = "libgomp", .version = "gcc " __VERSION__, .workloads = workloads};
 #endif
-    for (int i = 2; i + 1 < argc; i++)
-        if (argv[i][0] == '-' && argv[i][2] == 'w')
-            omp_set_num_threads(atoi(argv[i + 1]));
-    omp_set_dynamic(0);
-    return peer_main(&peer, argc, argv);
+    return peer_main_inside(&peer, argc, argv, inside);
 }

@@ -1,0 +1,366 @@
+#!/usr/bin/env escript
+%%! +P 4000000
+%% SPDX-License-Identifier: MIT
+%%
+%% Erlang: a task is a process, spawned with a link, and what it came to is a message to its parent. Nothing is shared; so there is no mutex,
+%% and a channel is a mailbox with credit: a sender may be --capacity items ahead. Numbers to sort and matrices are lists and terms here, which
+%% would be another workload: sort and matmul are left out. A receive waits in milliseconds, rounded up, which is part of the lateness.
+%%
+%% --workers is the number of schedulers online. Compiled at start, before anything is measured; uts takes the library crypto.
+-mode(compile).
+
+main(["--list"]) ->
+    Uts = case crypto_there() of true -> ", \"uts\": {\"tree\": \"default\"}"; false -> "" end,
+    io:format("{\"peer\": \"erlang\", \"version\": \"~s\", \"workloads\": {\"fork\": {\"n\": 25}, \"flat\": {\"tasks\": 300000}, \"batch\": {}, "
+              "\"skynet\": {}, \"queens\": {\"n\": 10}, \"yield\": {}, \"pingpong\": {}, \"chan\": {}, \"park\": {}, "
+              "\"timers\": {}~s}}~n", [version(), Uts]);
+main([Name | Words]) ->
+    put(arguments, arguments(Words)),
+    Workers = number("workers", 1),
+    erlang:system_flag(schedulers_online, min(Workers, erlang:system_info(schedulers))),
+    {Unit, Work} = workload(Name),
+    once(Work),
+    erlang:garbage_collect(),
+    _ = file:write_file("/proc/self/clear_refs", "5"),
+    {Value, Wall, Cpu, Check, More} = once(Work),
+    Figure = case Value of {per, Count} -> Wall / Count; wall -> Wall / 1.0e6; cpu -> Cpu / 1.0 end,
+    Got = [{Key, Number} || {Key, Number, _} <- Check],
+    Wrong = [{Key, Number, Expected} || {Key, Number, Expected} <- Check, Number =/= Expected],
+    [io:format(standard_error, "wrong: ~s is ~p, not ~p~n", [Key, Number, Expected]) || {Key, Number, Expected} <- Wrong],
+    io:format("{\"peer\": \"erlang\", \"version\": \"~s\", \"workload\": \"~s\", \"unit\": \"~s\", \"value\": ~p, \"workers\": ~p, "
+              "\"check\": {~s}, \"wall_ms\": ~p, \"cpu_ms\": ~p, \"peak_rss\": ~p, \"more\": {~s}}~n",
+              [version(), Name, Unit, Figure, Workers, join([io_lib:format("\"~s\": ~p", [K, N]) || {K, N} <- Got]), Wall / 1.0e6, Cpu,
+               memory("VmHWM:"), join([io_lib:format("\"~s\": {\"unit\": \"~s\", \"value\": ~p}", [K, U, V]) || {K, U, V} <- More])]),
+    halt(case Wrong of [] -> 0; _ -> 1 end);
+main([]) ->
+    io:format(standard_error, "usage: peer-erlang --list~n       peer-erlang WORKLOAD --workers N [--KEY VALUE]...~n", []),
+    halt(2).
+
+workload("fork") -> {"ns/task", fun fork/0};
+workload("flat") -> {"ns/task", fun() -> batches(1, number("tasks", 1000000)) end};
+workload("batch") -> {"ns/task", fun() -> batches(number("batches", 1000), number("tasks", 1000)) end};
+workload("skynet") -> {"ms", fun skynet/0};
+workload("queens") -> {"ms", fun queens/0};
+workload("uts") -> {"ms", fun uts/0};
+workload("yield") -> {"ns/switch", fun yield/0};
+workload("pingpong") -> {"ns/round", fun pingpong/0};
+workload("chan") -> {"ns/item", fun chan/0};
+workload("park") -> {"ms", fun park/0};
+workload("timers") -> {"ms CPU", fun timers/0};
+workload(_) -> cannot("it has no means for that workload").
+
+%% A workload makes ready and returns what is timed, which returns {Figure, Check, More}. In a process of its own, so that nothing is left.
+once(Work) ->
+    Parent = self(),
+    Arguments = get(arguments),
+    spawn_link(fun() ->
+        process_flag(message_queue_data, off_heap), % as for every process that may have many messages waiting
+        put(arguments, Arguments),
+        Timed = Work(),
+        {Cpu, _} = statistics(runtime),
+        Begin = erlang:monotonic_time(nanosecond),
+        {Figure, Prove} = Timed(),
+        Wall = erlang:monotonic_time(nanosecond) - Begin,
+        {CpuAfter, _} = statistics(runtime),
+        {Check, More} = Prove(),
+        Parent ! {once, {Figure, Wall, CpuAfter - Cpu, Check, More}}
+    end),
+    receive {once, Result} -> Result end.
+
+%% ---- tasks that are joined ----
+
+%% A process that works something out, and what it came to.
+async(Work) ->
+    Parent = self(),
+    spawn_link(fun() -> Parent ! {self(), Work()} end).
+
+await(Pid) ->
+    receive {Pid, Result} -> Result end.
+
+fib(N) when N < 2 -> N;
+fib(N) ->
+    Left = async(fun() -> fib(N - 1) end),
+    Right = fib(N - 2),
+    await(Left) + Right.
+
+fibonacci(0, A, _) -> A;
+fibonacci(N, A, B) -> fibonacci(N - 1, B, A + B).
+
+fork() ->
+    N = number("n", 25),
+    Tasks = fibonacci(N + 1, 0, 1) - 1,
+    fun() ->
+        Got = fib(N),
+        {{per, Tasks}, fun() -> {[{"fib", Got, fibonacci(N, 0, 1)}, {"tasks", Tasks, Tasks}], []} end}
+    end.
+
+batches(Batches, Tasks) ->
+    Counts = counters:new(Tasks, []),
+    fun() ->
+        [batch(Counts, Tasks) || _ <- lists:seq(1, Batches)],
+        {{per, Batches * Tasks}, fun() ->
+            Ran = lists:sum([Batches || I <- lists:seq(1, Tasks), counters:get(Counts, I) =:= Batches]),
+            {[{"ran", Ran, Batches * Tasks}], []}
+        end}
+    end.
+
+batch(Counts, Tasks) ->
+    Parent = self(),
+    spawn_each(Tasks, fun(I) ->
+        counters:add(Counts, I, 1),
+        Parent ! done
+    end),
+    collect(Tasks, done).
+
+spawn_each(0, _) -> ok;
+spawn_each(I, Work) ->
+    spawn_link(fun() -> Work(I) end),
+    spawn_each(I - 1, Work).
+
+collect(0, _) -> ok;
+collect(Count, Message) ->
+    receive Message -> collect(Count - 1, Message) end.
+
+skynet(Up, First, 1) -> Up ! {sum, First};
+skynet(Up, First, Length) ->
+    Self = self(),
+    [spawn_link(fun() -> skynet(Self, First + I * (Length div 10), Length div 10) end) || I <- lists:seq(0, 9)],
+    Up ! {sum, receive_sums(10, 0)}.
+
+receive_sums(0, Sum) -> Sum;
+receive_sums(Count, Sum) ->
+    receive {sum, One} -> receive_sums(Count - 1, Sum + One) end.
+
+skynet() ->
+    Leaves = round(math:pow(10, number("levels", 6))),
+    fun() ->
+        Self = self(),
+        spawn_link(fun() -> skynet(Self, 0, Leaves) end),
+        Sum = receive_sums(1, 0),
+        {wall, fun() -> {[{"sum", Sum, Leaves * (Leaves - 1) div 2}], []} end}
+    end.
+
+%% A board is the columns of the queens, the latest first.
+place(Board, N, _) when length(Board) =:= N -> 1;
+place(Board, N, Pairs) ->
+    Below = [async(fun() -> place([Column | Board], N, Pairs) end) || Column <- lists:seq(1, N), safe([Column | Board], Pairs)],
+    lists:sum([await(Pid) || Pid <- Below]).
+
+safe([Column | Above], false) -> free(Column, Above, 1);
+safe([Column | Above], true) -> free(Column, Above, 1) andalso safe(Above, true);
+safe([], true) -> true.
+
+free(_, [], _) -> true;
+free(Column, [Other | Above], Distance) ->
+    Column =/= Other andalso abs(Column - Other) =/= Distance andalso free(Column, Above, Distance + 1).
+
+queens() ->
+    N = number("n", 10),
+    Known = {1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200, 73712, 365596, 2279184, 14772512},
+    Pairs = text("test", "pairs") =:= "pairs",
+    fun() ->
+        Solutions = place([], N, Pairs),
+        {wall, fun() -> {[{"solutions", Solutions, element(N + 1, Known)}], []} end}
+    end.
+
+%% bench/uts_tree.h: {Type, B0, Q, Depth, M, Seed}
+tree("T1") -> {{fixed, 4, 0, 10, 0, 19}, {4130071, 3305118, 10}};
+tree("T3") -> {{binomial, 2000, 0.124875, 0, 8, 42}, {4112897, 3599034, 1572}};
+tree("T5") -> {{linear, 4, 0, 20, 0, 34}, {4147582, 2181318, 20}};
+tree("default") -> {{linear, 4, 0, 6, 0, 0}, {1732, 1050, 6}};
+tree(_) -> cannot("of the UTS trees it knows T1, T3, T5 and default").
+
+children({binomial, B0, _, _, _, _}, _, 0) -> B0;
+children({binomial, _, Q, _, M, _}, State, _) ->
+    case uniform(State) < Q of true -> M; false -> 0 end;
+children({Shape, B0, _, Deepest, _, _}, State, Depth) ->
+    B = case Shape of
+        linear -> B0 * (1 - Depth / Deepest);
+        fixed when Depth < Deepest -> B0;
+        fixed -> 0
+    end,
+    case B > 0 of
+        true -> min(100, max(0, floor(math:log(1 - uniform(State)) / math:log(1 - 1 / (1 + B)))));
+        false -> 0
+    end.
+
+uniform(<<_:128, _:1, Random:31>>) -> Random / 2147483648.0.
+
+visit(Tree, State, Depth) ->
+    Count = children(Tree, State, Depth),
+    Below = [async(fun() -> visit(Tree, crypto:hash(sha, <<State/binary, I:32>>), Depth + 1) end) || I <- lists:seq(0, Count - 1)],
+    Add = fun(Pid, {Nodes, Leaves, Deepest}) ->
+        {N, L, D} = await(Pid),
+        {Nodes + N, Leaves + L, max(Deepest, D)}
+    end,
+    lists:foldl(Add, {1, case Count of 0 -> 1; _ -> 0 end, Depth}, Below).
+
+uts() ->
+    crypto_there() orelse cannot("the library crypto is not installed"),
+    {Tree, {Nodes, Leaves, Deepest}} = tree(text("tree", "T1")),
+    Seed = element(6, Tree),
+    fun() ->
+        {N, L, D} = visit(Tree, crypto:hash(sha, <<0:128, Seed:32>>), 0),
+        {wall, fun() -> {[{"nodes", N, Nodes}, {"depth", D, Deepest}, {"leaves", L, Leaves}], []} end}
+    end.
+
+crypto_there() ->
+    code:ensure_loaded(crypto) =:= {module, crypto}.
+
+%% ---- processes that wait ----
+
+turns(0) -> ok;
+turns(N) ->
+    erlang:yield(),
+    turns(N - 1).
+
+yield() ->
+    Tasks = number("tasks", 1000),
+    Rounds = max(1, number("switches", 20000000) div Tasks),
+    Parent = self(),
+    All = [spawn_link(fun() ->
+        Parent ! ready,
+        receive go -> turns(Rounds) end,
+        Parent ! {yields, Rounds}
+    end) || _ <- lists:seq(1, Tasks)],
+    collect(Tasks, ready),
+    fun() ->
+        [Pid ! go || Pid <- All],
+        Yields = lists:sum([receive {yields, Mine} -> Mine end || _ <- All]),
+        {{per, Rounds * Tasks}, fun() -> {[{"yields", Yields, Rounds * Tasks}], []} end}
+    end.
+
+serve(_, Rounds, Rounds, Hits) -> Hits;
+serve(Other, I, Rounds, Hits) ->
+    Other ! {ball, self(), I},
+    receive {ball, I} -> serve(Other, I + 1, Rounds, Hits + 1) end.
+
+give_back(0, Hits) -> Hits;
+give_back(Rounds, Hits) ->
+    receive {ball, From, I} -> From ! {ball, I} end,
+    give_back(Rounds - 1, Hits + 1).
+
+pingpong() ->
+    Rounds = number("rounds", 2000000),
+    fun() ->
+        Second = async(fun() -> give_back(Rounds, 0) end),
+        First = async(fun() -> serve(Second, 0, Rounds, 0) end),
+        Pings = await(First),
+        Pongs = await(Second),
+        {{per, Rounds}, fun() -> {[{"pings", Pings, Rounds}, {"pongs", Pongs, Rounds}], []} end}
+    end.
+
+send(_, Item, Items, _) when Item > Items -> ok;
+send(To, Item, Items, 0) ->
+    receive {credit, More} -> send(To, Item, Items, More) end;
+send(To, Item, Items, Credit) ->
+    To ! {item, self(), Item},
+    send(To, Item + 1, Items, Credit - 1).
+
+take(0, _, _, Sum) -> Sum;
+take(Left, Batch, Batch, Sum) ->
+    receive {item, From, Item} ->
+        From ! {credit, Batch},
+        take(Left - 1, 1, Batch, Sum + Item)
+    end;
+take(Left, Taken, Batch, Sum) ->
+    receive {item, _, Item} -> take(Left - 1, Taken + 1, Batch, Sum + Item) end.
+
+chan() ->
+    Items = number("items", 4000000),
+    Capacity = number("capacity", 256),
+    Capacity > 0 andalso number("senders", 1) =:= 1 andalso number("receivers", 1) =:= 1
+        orelse cannot("a mailbox has one receiver, here with one sender and some credit"),
+    fun() ->
+        Receiver = async(fun() -> take(Items, 1, max(1, Capacity div 2), 0) end),
+        spawn_link(fun() -> send(Receiver, 1, Items, Capacity) end),
+        Sum = await(Receiver),
+        {{per, Items}, fun() -> {[{"items", Items, Items}, {"sum", Sum, Items * (Items + 1) div 2}], []} end}
+    end.
+
+park() ->
+    Tasks = number("tasks", 1000000),
+    Before = memory("VmRSS:"),
+    Parent = self(),
+    fun() ->
+        All = [spawn_link(fun() ->
+            Parent ! arrived,
+            receive go -> Parent ! woken end
+        end) || _ <- lists:seq(1, Tasks)],
+        collect(Tasks, arrived),
+        {wall, fun() ->
+            Memory = (memory("VmRSS:") - Before) / Tasks,
+            Begin = erlang:monotonic_time(nanosecond),
+            [Pid ! go || Pid <- All],
+            collect(Tasks, woken),
+            Wake = (erlang:monotonic_time(nanosecond) - Begin) / 1.0e6,
+            {[{"woken", Tasks, Tasks}], [{"memory", "bytes/task", Memory}, {"wake", "ms", Wake}]}
+        end}
+    end.
+
+%% splitmix64, as in bench/util.h
+random(State) ->
+    Mask = 16#ffffffffffffffff,
+    Next = (State + 16#9e3779b97f4a7c15) band Mask,
+    A = ((Next bxor (Next bsr 30)) * 16#bf58476d1ce4e5b9) band Mask,
+    B = ((A bxor (A bsr 27)) * 16#94d049bb133111eb) band Mask,
+    {B bxor (B bsr 31), Next}.
+
+naps(0, _, _, Naps) -> lists:reverse(Naps);
+naps(Count, Longest, State, Naps) ->
+    {Number, Next} = random(State),
+    naps(Count - 1, Longest, Next, [Number rem Longest | Naps]).
+
+timers() ->
+    Tasks = number("tasks", 100000),
+    Naps = naps(Tasks, number("longest", 1000) * 1000000, number("seed", 1), []),
+    Parent = self(),
+    fun() ->
+        [spawn_link(fun() ->
+            Begin = erlang:monotonic_time(nanosecond),
+            receive after (Nap + 999999) div 1000000 -> ok end,
+            Parent ! {late, erlang:monotonic_time(nanosecond) - Begin - Nap}
+        end) || Nap <- Naps],
+        Late = [receive {late, One} -> One end || _ <- Naps],
+        {cpu, fun() ->
+            Sorted = lists:sort(Late),
+            At = fun(Rank) -> lists:nth(Rank, Sorted) / 1.0e3 end,
+            Early = length([One || One <- Late, One < 0]),
+            {[{"slept", Tasks, Tasks}, {"early", Early, 0}],
+             [{"lateness_us.p50", "us", At((Tasks + 1) div 2)}, {"lateness_us.p99", "us", At((Tasks * 99 + 99) div 100)},
+              {"lateness_us.max", "us", At(Tasks)}]}
+        end}
+    end.
+
+%% ---- arguments, figures ----
+
+arguments(["--" ++ Key, Value | Words]) -> [{Key, Value} | arguments(Words)];
+arguments(_) -> [].
+
+text(Key, Otherwise) -> proplists:get_value(Key, get(arguments), Otherwise).
+
+number(Key, Otherwise) ->
+    case string:to_float(text(Key, "none")) of
+        {Float, []} when is_float(Float) -> round(Float);
+        _ ->
+            case string:to_integer(text(Key, "none")) of
+                {Integer, []} when is_integer(Integer) -> Integer;
+                _ -> Otherwise
+            end
+    end.
+
+memory(Field) ->
+    {ok, Status} = file:read_file("/proc/self/status"),
+    case re:run(Status, [Field, "\\s*([0-9]+)"], [{capture, all_but_first, list}]) of
+        {match, [Kilobytes]} -> list_to_integer(Kilobytes) * 1024;
+        nomatch -> 0
+    end.
+
+version() ->
+    ["OTP ", erlang:system_info(otp_release), ", ERTS ", erlang:system_info(version)].
+
+join(Texts) -> lists:join(", ", Texts).
+
+cannot(Why) ->
+    io:format(standard_error, "~s~n", [Why]),
+    halt(3).
