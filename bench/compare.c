@@ -386,7 +386,7 @@ static void run_entry(struct compare_trial *trial, struct compare_entry *entry, 
         return;
     }
     entry->last = process.wall;
-    trial->others += process.others > 0 ? process.others : 0;
+    trial->others += process.others;
     trial->time += process.wall * CPU_COUNT(&trial->cpus);
     snprintf(text, sizeof text, WIFSIGNALED(process.status) ? "ended by signal %d" : "status %d",
              WIFSIGNALED(process.status) ? WTERMSIG(process.status) : WEXITSTATUS(process.status));

@@ -20,6 +20,7 @@
 #define FIRM 5
 #define NOISY_SPREAD 0.25
 #define NOISY_OTHERS 0.10
+#define LONG_ENOUGH 1.0 /* seconds of CPU; /proc/stat counts ticks of 10 ms */
 
 static const char *const statuses[] = {"ok", "cannot", "wrong", "failed", "timeout"};
 
@@ -95,7 +96,7 @@ struct compare_noise compare_noise_of(const struct compare_trial *trials, unsign
         noise.spread = bench_median(spreads, used);
         noise.known = true;
     }
-    noise.others = time > 0 ? others / time : 0;
+    noise.others = time > LONG_ENOUGH && others > 0 ? others / time : 0;
     noise.noisy = (noise.known && noise.spread > NOISY_SPREAD) || noise.others > NOISY_OTHERS;
     free(spreads);
     return noise;

@@ -3,7 +3,8 @@
 //! Rust's standard library: the 1:1 model with borrowed data. A task is a scoped thread (std::thread::scope), channels are std::sync::mpsc,
 //! and the rest is Mutex, Condvar, yield_now and sleep. No crates: what one gets with Rust is the question. So sizes are small.
 //!
-//! The serial parts are written in Rust again. A channel of mpsc has one receiver, so chan takes no more.
+//! The serial parts are written in Rust again. A channel of mpsc has one receiver, so chan takes no more. The standard library has no SHA-1
+//! for uts; and matmul would compare the compiler's vectors with ours.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};

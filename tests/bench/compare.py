@@ -12,10 +12,13 @@ from pathlib import Path
 
 BENCH = sys.argv[1]
 FORK = 'fork:n=10'
+TINY = [FORK, 'flat:tasks=100', 'batch:batches=3,tasks=50', 'skynet:levels=2', 'uts:tree=default', 'queens:n=6',
+        'sort:n=100000,grain=16384', 'matmul:n=200', 'yield:tasks=10,switches=1000', 'pingpong:rounds=100', 'chan:items=1000',
+        'park:tasks=100', 'timers:tasks=100,longest=20', 'mutex:tasks=3,pairs=3000']
 
 
 def compare(*arguments, ends=0):
-    done = subprocess.run([BENCH, 'compare', *arguments], stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=120)
+    done = subprocess.run([BENCH, 'compare', *arguments], stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=300)
     assert done.returncode == ends, f'status {done.returncode}, not {ends}\n{done.stdout}{done.stderr}'
     return done.stdout
 
@@ -52,6 +55,18 @@ def law_pthreads_takes_part(_):
     assert its['runs'][0]['check'] == {'fib': 55, 'tasks': 88} == mine['runs'][0]['check']
     assert its['ratio']['rounds'][0] > 0 and its['ratio']['verdict'] == "can't tell"
     assert result['machine']['kernel'] and len(result['results'][0]['cpus']) == 1
+    return None
+
+
+def law_all_agree(_):
+    """every peer comes to filch's result in all that it can express"""
+    if 'pthreads' not in compare('--list'):
+        return 'no peer is built'
+    text = compare('--rounds', '1', '--workers', '2', '--json', *TINY)
+    entries = [(one['workload'], entry) for one in json.loads(text)['results'] for entry in one['entries']]
+    assert len(entries) > 2 * len(TINY)
+    for workload, one in entries:
+        assert one['status'] == 'ok' and one['runs'][0]['value'] > 0 and one['runs'][0]['peak_rss'] > 0, (workload, one)
     return None
 
 
