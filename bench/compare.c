@@ -299,11 +299,10 @@ static void tell(struct progress *progress, unsigned trial, long round, unsigned
             seconds < 100 ? "s" : "min", terminal ? "" : "\n");
 }
 
+/* Of `more`, which may be all that a program has to say, the first line. */
 static void fail(struct compare_entry *entry, enum compare_status status, const char *why, const char *more)
 {
-    size_t length = strlen(more);
-    while (length && more[length - 1] == '\n')
-        length--;
+    size_t length = strcspn(more, "\n");
     entry->status = status;
     snprintf(entry->why, sizeof entry->why, "%s%s%.*s", why, length ? ": " : "", (int)(length < 150 ? length : 150), more);
 }

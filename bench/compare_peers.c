@@ -14,6 +14,12 @@
 
 #define LIST_LIMIT 30.0 /* seconds; a virtual machine may have to start first */
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 /* ---- who is there ---- */
 
 static int own_folder(char path[PATH_MAX])
@@ -153,7 +159,8 @@ int compare_find(struct compare_systems *systems, const char *wanted)
     struct compare_system *self = add(systems, "filch", 5, strdup(path));
     if (!self)
         return -ENOMEM;
-    self->version = strdup(filch_version());
+    if (asprintf(&self->version, "%s, " COMPILER, filch_version()) < 0)
+        self->version = NULL;
     *strrchr(path, '/') = 0;
     strncat(path, "/peers", sizeof path - strlen(path) - 1);
     look_into(systems, path);
