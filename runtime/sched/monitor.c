@@ -464,12 +464,14 @@ void fl_monitor_stirred(struct filch_runtime *runtime)
         fl_monitor_wake(runtime);
 }
 
-void fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now)
+bool fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now)
 {
-    int64_t looked = load_relaxed(&other->looked);                                                       /* hint: looked at again */
-    if (likely(now - looked < STALLED) || !fl_is_busy(other) || load_relaxed(&other->noticed) == looked) /* hint: looked at again */
-        return;
-    fl_monitor_wake(runtime);
+    int64_t looked = load_relaxed(&other->looked); /* hint: looked at again */
+    if (likely(now - looked < STALLED) || !fl_is_busy(other))
+        return false;
+    if (load_relaxed(&other->noticed) != looked) /* hint: looked at again */
+        fl_monitor_wake(runtime);
+    return true;
 }
 
 int fl_monitor_start(struct filch_runtime *runtime)

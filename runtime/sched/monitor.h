@@ -74,7 +74,7 @@ FL_INLINE void fl_monitor_stir(struct filch_runtime *runtime, struct fl_monitor 
         fl_monitor_stirred(runtime);
 }
 
-/** A busy worker looks whether `other` is stalled. */
-void fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now);
+/** A busy worker looks whether `other` is stalled, and says so. @return whether it seems to be */
+bool fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now);
 
 #endif

@@ -167,6 +167,14 @@ static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
     return task;
 }
 
+void fl_steal_relieve(struct fl_worker *w, struct fl_worker *victim, int64_t now)
+{
+    look_after(w, victim, now);
+    struct fl_task *task = fl_ready_size_hint(&victim->ready) != 0 ? take_ready(w, victim) : NULL;
+    if (task && !fl_ready_push(&w->ready, task))
+        fl_inject_push(&w->runtime->inject, task);
+}
+
 static struct fl_task *visit(struct fl_worker *w, struct fl_worker *victim, int64_t now)
 {
     look_after(w, victim, now);

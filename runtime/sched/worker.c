@@ -42,6 +42,7 @@
 #define ASK_EVERY 200000   /* ns that an operation waits for others, while there is work to do */
 #define MANY 32            /* operations that wait for no more */
 #define DIG_EVERY 50000000 /* ns between turns of the oldest unstarted task, if it has none otherwise */
+#define OTHERS 8           /* workers it looks at then, at most */
 #define NOTICE_EVERY 4     /* looks round between looks at another worker */
 #define LONG 150000        /* ns of a task that the monitor may have noticed */
 #define TURNS_MAX 256      /* ready tasks that go before the deque after a look round */
@@ -292,6 +293,19 @@ static void ask_kernel(struct fl_worker *w, int64_t now)
         fl_ring_reap(&w->ring, true);
 }
 
+/* One that is stalled is told of, and what was woken there taken over: nobody may be idle for long who would. */
+static void look_at_others(struct fl_worker *w, int64_t now)
+{
+    unsigned total = fl_total(w->runtime);
+    for (unsigned i = 0; i < OTHERS && i < total; i++) {
+        struct fl_worker *other = w->runtime->workers[w->next_other++ % total];
+        if (other != w && fl_monitor_notice(w->runtime, other, now)) {
+            fl_steal_relieve(w, other, now);
+            return;
+        }
+    }
+}
+
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
@@ -308,7 +322,7 @@ struct fl_task *fl_worker_look_round(struct fl_worker *w)
     fl_panic_if(load_relaxed(&w->blocked),
                 "a task has parked between filch_blocking_enter and filch_blocking_leave"); /* own: this worker's */
     if (++w->rounds % NOTICE_EVERY == 0)
-        fl_monitor_notice(w->runtime, w->runtime->workers[w->rounds / NOTICE_EVERY % fl_total(w->runtime)], now);
+        look_at_others(w, now);
     ask_kernel(w, now);
     fl_wheel_fire(&w->wheel, now);
     if (unlikely(load_relaxed(&w->duty) == FL_DUTY_REST)) /* hint: it looks again */

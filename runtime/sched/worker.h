@@ -108,6 +108,7 @@ struct fl_worker {
     _Atomic(int64_t) blocked;                /**< since when its task has been in a call that was announced, ns; 0: it is in none */
     _Atomic(int64_t) noticed;                /**< when it had last looked round before a stall that the monitor knows of, ns */
     unsigned rounds;                         /**< looks round */
+    unsigned next_other;                     /**< whom it looks at next */
     _Atomic(int64_t) stall_of;               /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
     uint32_t held;                           /**< the state of `sleeper` while somebody holds it (sched/search.c); the monitor's lock */
     uint32_t random;                         /**< xorshift state */
@@ -339,6 +340,9 @@ int fl_steal_init(struct fl_worker *w);
 
 /** Gives the thief that begs of this worker a part of its deque. Called when `beggar` is set, by the owner, at its look round. */
 FL_COLD void fl_steal_give(struct fl_worker *w);
+
+/** Does for a stalled worker what it has no time for, and takes over the older half of what is ready there. At the caller's look round. */
+FL_COLD void fl_steal_relieve(struct fl_worker *w, struct fl_worker *victim, int64_t now);
 
 /** Tries to take work from the others once round. @return a task, or NULL. */
 struct fl_task *fl_steal(struct fl_worker *w);

@@ -698,3 +698,80 @@ Test(stall, who_yields_if_needed_lets_a_sleeper_wake)
     must(filch_run(config, long_but_polite, NULL) == 0);
     filch_yield_if_needed();
 }
+
+/* ---- nobody has time to look after others ---- */
+
+struct beside {
+    int data[2];
+    atomic_bool read, over;
+    atomic_int yielders;
+};
+
+static int compute_until_read(void *arg)
+{
+    struct beside *beside = arg;
+    for (int64_t end = filch_after(FILCH_SEC(20)); !atomic_load(&beside->read) && filch_now() < end;)
+        ;
+    return atomic_load(&beside->read) ? 0 : -ETIMEDOUT;
+}
+
+static int yield_all_the_time(void *arg)
+{
+    struct beside *beside = arg;
+    atomic_fetch_add(&beside->yielders, 1);
+    while (!atomic_load(&beside->over))
+        filch_yield();
+    return 0;
+}
+
+static void *write_later(void *arg)
+{
+    struct beside *beside = arg;
+    usleep(20000);
+    must(write(beside->data[1], "x", 1) == 1);
+    return NULL;
+}
+
+/* Its operation is on the ring of the worker that then computes, unless the other one has taken that task. */
+static int read_beside(void *arg)
+{
+    struct beside *beside = arg;
+    char byte;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, compute_until_read, beside) == 0);
+    must(filch_read(beside->data[0], &byte, 1) == 1);
+    atomic_store(&beside->read, true);
+    return filch_join(&s);
+}
+
+static int read_and_yield(void *arg)
+{
+    struct beside *beside = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 4; i++)
+        must(filch_spawn(&s, yield_all_the_time, beside) == 0);
+    while (atomic_load(&beside->yielders) < 4)
+        must(filch_sleep(FILCH_USEC(100)) == 0);
+    int r = 0;
+    for (int i = 0; i < 10 && r == 0; i++) {
+        pthread_t thread = thread_start(write_later, beside);
+        atomic_store(&beside->read, false);
+        r = read_beside(beside);
+        thread_join(thread);
+    }
+    atomic_store(&beside->over, true);
+    return filch_join(&s) < 0 ? -1 : r;
+}
+
+Test(stall, operations_of_a_stalled_worker_go_on_though_nobody_is_idle_and_none_comes, .timeout = 120)
+{
+    static const filch_config few[] = {
+        {.workers = 2, .relief = FILCH_RELIEF_NONE}, {.workers = 2}, {.workers = 3, .relief = FILCH_RELIEF_NONE}};
+    FOR_EACH_CONFIG(config, few)
+    {
+        struct beside beside = {.over = false};
+        must(pipe(beside.data) == 0);
+        must(filch_run(config, read_and_yield, &beside) == 0);
+        close(beside.data[0]), close(beside.data[1]);
+    }
+}
