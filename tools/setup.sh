@@ -15,7 +15,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 build_packages=(gcc libc6-dev pkg-config meson ninja-build libhwloc-dev liburing-dev)
 bench_packages=(libjansson-dev nettle-dev libxxhash-dev libhttp-parser-dev)
-check_packages=(g++ clang libdw-dev libcriterion-dev python3 binutils gdb clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+check_packages=(g++ clang libdw-dev libcriterion-dev python3 binutils gdb clang-format gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user valgrind)
 client_packages=(curl wrk apache2-utils socat netcat-openbsd) # for the tests of docs/examples; without one, what it would show is skipped
 
 # What filch-bench compares with. Nobody installs them unasked: together they take most of a gigabyte.
