@@ -25,11 +25,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FRAMES 24      /* of a backtrace */
-#define NAME 64        /* bytes of a task's name that are shown */
-#define SEARCHED 10000 /* parked tasks whose stacks are searched for a mutex */
-#define DEEP 16384     /* bytes of each */
-#define TEXT 6144      /* bytes of a report */
+#define FRAMES 24         /* of a backtrace */
+#define NAME 64           /* bytes of a task's name that are shown */
+#define SEARCHED 10000    /* parked tasks whose stacks are searched for a mutex */
+#define DEEP 16384        /* bytes of each */
+#define LOOKS 5           /* at a thread that runs */
+#define LOOK_AGAIN 200000 /* ns */
+#define TEXT 6144         /* bytes of a report */
 
 struct telling {
     struct fl_job job;
@@ -160,12 +162,23 @@ static unsigned reliefs_out(struct filch_runtime *runtime)
     return out;
 }
 
+/* A thread that sleeps may be awake for a moment, to post completions of its ring: one that computes is never seen asleep. */
+static int look(struct telling *t, int tid)
+{
+    int r = fl_culprit_look(tid, &t->culprit);
+    for (unsigned i = 1; i < LOOKS && r == 0 && !t->culprit.off_cpu; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN}, NULL);
+        r = fl_culprit_look(tid, &t->culprit);
+    }
+    return r;
+}
+
 static void tell(struct telling *t)
 {
     struct filch_runtime *runtime = t->runtime;
     int tid = load_relaxed(&t->w->tid); /* hint: set before it ran anything */
     int64_t ns = fl_clock() - t->looked;
-    if (!still(t) || fl_culprit_look(tid, &t->culprit) < 0)
+    if (!still(t) || look(t, tid) < 0)
         return;
     look_at_task(t);
     fl_culprit_say(&t->culprit, t->where, sizeof t->where);
