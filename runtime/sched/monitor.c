@@ -262,6 +262,18 @@ static unsigned place_of(struct filch_runtime *runtime, const struct view *view,
     return best;
 }
 
+/* Whether one that was made, or dismissed, is on its way to rest: it can be called in a moment. */
+static bool one_comes(struct filch_runtime *runtime)
+{
+    for (unsigned i = runtime->count; i < fl_total(runtime); i++) {
+        struct fl_worker *w = runtime->workers[i];
+        if (load_relaxed(&w->duty) == FL_DUTY_REST && !load_acquire(&w->resting) &&
+            !fl_is_busy(w)) /* own: the monitor's; [duty] as for a call */
+            return true;
+    }
+    return false;
+}
+
 /* Makes one, unless there was no memory, descriptor or thread for one a moment ago. It can be called in the next turn, when it has come to rest. */
 static int make(struct filch_runtime *runtime, const struct view *view)
 {
@@ -278,7 +290,7 @@ static int make(struct filch_runtime *runtime, const struct view *view)
 static bool call(struct filch_runtime *runtime, const struct view *view, bool off, enum fl_duty duty)
 {
     unsigned host = place_of(runtime, view, off);
-    if (fl_relief_call(runtime, host, duty))
+    if (fl_relief_call(runtime, host, duty) || one_comes(runtime))
         return true;
     int r = make(runtime, view);
     if (r < 0)
@@ -382,7 +394,7 @@ static void act(struct filch_runtime *runtime, struct view *view)
     else if (crowded)
         begin_one_more(runtime, view);
     step_back(runtime, view);
-    if (view->total - runtime->count == view->out && view->now - monitor->awake_since > SPARE_AFTER)
+    if (view->total - runtime->count == view->out && !one_comes(runtime) && view->now - monitor->awake_since > SPARE_AFTER)
         make(runtime, view); /* -ENOSPC, or it is tried again */
 }
 

@@ -30,8 +30,9 @@ static void init(void)
     while (!load_acquire(&stuck)) /* [stuck] as the test sees it */
         usleep(100);
     CPU_ZERO(&free_cpu);
-    CPU_SET((unsigned)load_acquire(&stuck)->cpu, &free_cpu); /* [stuck] as the test sees it */
-    sched_setaffinity(0, sizeof free_cpu, &free_cpu);        /* the other worker runs at the same time as the test */
+    int cpu = load_relaxed(&load_acquire(&stuck)->cpu); /* hint: regular, it stays; [stuck] as the test sees it */
+    CPU_SET((unsigned)cpu, &free_cpu);
+    sched_setaffinity(0, sizeof free_cpu, &free_cpu); /* the other worker runs at the same time as the test */
 }
 
 static void fini(void)
