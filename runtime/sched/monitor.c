@@ -394,7 +394,7 @@ static void act(struct filch_runtime *runtime, struct view *view)
     else if (crowded)
         begin_one_more(runtime, view);
     step_back(runtime, view);
-    if (view->total - runtime->count == view->out && !one_comes(runtime) && view->now - monitor->awake_since > SPARE_AFTER)
+    if (!view->idle && view->total - runtime->count == view->out && !one_comes(runtime) && view->now - monitor->awake_since > SPARE_AFTER)
         make(runtime, view); /* -ENOSPC, or it is tried again */
 }
 
