@@ -20,7 +20,8 @@
  * Invariants
  *   1. `duty` changes under the monitor's lock; the relief follows at its next look round or when it is out of work. `resting` is true only while it is REST and has
  *      nothing in its queues; only such a one is called. It ceases to rest under that lock too: who holds it knows that those that rest keep still.
- *   2. A relief is in the idle word only while `counted`, and `active` counts it before and after.
+ *   2. `active` counts a relief (`counted`) from when it takes part, with a task or at full duty, until it steps aside: before it is in the idle word, and after. So who goes to
+ *      sleep knows whether somebody is left to be watched, and who begins while all sleep wakes one.
  *   3. A relief that leaves the idle protocol answers, as any searcher that has found something, for the producers that counted on its search.
  *   4. workers[0, total) are there until the runtime ends.
  *
@@ -216,34 +217,47 @@ static void go_to_host(struct fl_worker *w)
         store_relaxed(&w->cpu, fl_topology_pin(&runtime->topology, host));                   /* own: its own */
 }
 
+/* It steps aside: those who sleep need not watch it. */
+static void part(struct fl_worker *w)
+{
+    if (w->counted) {
+        w->counted = false;
+        sub_release(&w->runtime->active, 1); /* counter: of no use but to compare with the idle word */
+    }
+}
+
+/* It takes part, with `task` or in the search for one. Those who went to sleep when nobody was left to be watched shall watch it. */
+static struct fl_task *take_part(struct fl_worker *w, struct fl_task *task)
+{
+    add_seq_cst(&w->runtime->active, 1); /* [doze] as the push of a task: before it reads, or enters, the idle word */
+    w->counted = true;
+    if (task)
+        fl_notify(w->runtime);
+    return task;
+}
+
 struct fl_task *fl_relief_aside(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
     struct fl_task *task;
     int64_t nap = NAP_MIN;
-    if (w->counted) {
-        w->counted = false;
-        sub_release(&runtime->active, 1); /* counter: of no use but to compare with the idle word */
-    }
+    part(w);
     for (;;) {
         if (load_acquire(&runtime->state) == FL_ENDING) /* [end] pairs with filch_stop */
             return NULL;
         uint32_t duty = load_acquire(&w->duty); /* [duty] pairs with fl_relief_call */
         if (duty == FL_DUTY_REST) {
             if ((task = rest(w)))
-                return task;
+                return take_part(w, task);
             go_to_host(w);
             nap = NAP_MIN;
             continue;
         }
         store_relaxed(&w->looked, fl_clock()); /* hint: it is not stalled */
-        if (duty == FL_DUTY_FULL) {
-            add_acq_rel(&runtime->active, 1); /* counter: before it enters the idle word */
-            w->counted = true;
-            return NULL;
-        }
+        if (duty == FL_DUTY_FULL)
+            return take_part(w, NULL);
         if ((task = serve(w)))
-            return task;
+            return take_part(w, task);
         int64_t timer = until(fl_worker_earliest_timer(w));
         fl_ring_sleep(&w->ring, nap < timer ? nap : timer);
         nap = 2 * nap < NAP_MAX ? 2 * nap : NAP_MAX;

@@ -220,7 +220,7 @@ static void run_task(struct fl_worker *w, struct filch_scope *scope, struct fl_t
     if (unlikely(task->flags & FL_TASK_LOCALS))
         fl_locals_end(task);
     w = fl_self();
-    w->hot.current_ = scope->owner_;
+    fl_worker_set_task(w, fl_scope_owner(scope));
     if (task->flags & FL_TASK_LINKED)
         fl_scope_unlink(task);
     if (task->flags & FL_TASK_PARKED)

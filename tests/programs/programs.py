@@ -117,6 +117,9 @@ class Server:
                 return False
         return sum(not is_ring(fd) for fd in self.proc('fd').iterdir())
 
+    def threads(self):
+        return len(list(self.proc('task').iterdir()))
+
     def resident(self):
         """MiB of memory."""
         return next(int(line.split()[1]) / 1024 for line in self.proc('status').read_text().splitlines() if line.startswith('VmRSS:'))
