@@ -261,8 +261,9 @@ static int race(void *arg)
 
 Test(close, who_begins_to_wait_while_it_is_closed_comes_back_too)
 {
-    static const filch_config many[] = {
-        {.workers = 2, .relief = FILCH_RELIEF_NONE}, {.workers = 4, .relief = FILCH_RELIEF_NONE}, {.model = FILCH_MODEL_11}};
+    static const filch_config many[] = {{.workers = 2, .relief = FILCH_RELIEF_NONE},
+                                        {.workers = 4, .relief = FILCH_RELIEF_NONE},
+                                        {.model = FILCH_MODEL_11, .relief = FILCH_RELIEF_NONE}};
     FOR_EACH_CONFIG(config, many)
     must(filch_run(config, race, NULL) == 0);
 }
