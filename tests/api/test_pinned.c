@@ -4,6 +4,7 @@
 #include "stalls.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 struct pinning {
     filch_mutex mutex;
@@ -296,4 +297,83 @@ Test(pinned, who_is_pinned_on_a_relief_goes_on_there_when_it_has_been_dismissed,
         must(atomic_load(&passenger.ended) == (int)config->workers);
         stall_fini();
     }
+}
+
+/* ---- stalled there ---- */
+
+enum { CROWD = 20 };
+
+struct crowd {
+    struct receiver {
+        struct crowd *crowd;
+        int ends[2];
+    } receivers[CROWD];
+    atomic_int there, received;
+    filch_event go_on;
+};
+
+static void on_the_relief(struct crowd *crowd)
+{
+    char name[16] = "";
+    must(pthread_getname_np(pthread_self(), name, sizeof name) == 0 && strncmp(name, "law/r", 5) == 0);
+    atomic_fetch_add(&crowd->there, 1);
+}
+
+static int receive_there(void *arg)
+{
+    struct receiver *it = arg;
+    char byte;
+    on_the_relief(it->crowd);
+    must(filch_recv(it->ends[0], &byte, 1, 0) == 1);
+    return count_one(&it->crowd->received);
+}
+
+/* Alone again on a relief that was dismissed, it keeps the carrier whose ring they all wait on. */
+static int stall_there(void *arg)
+{
+    struct crowd *crowd = arg;
+    filch_pin();
+    int tid = my_tid();
+    on_the_relief(crowd);
+    must(filch_event_wait(&crowd->go_on) == 0 && my_tid() == tid);
+    atomic_fetch_add(&crowd->there, 1);
+    await_count(&crowd->received, CROWD);
+    filch_unpin();
+    return 0;
+}
+
+static int stall_with_a_crowd(void *arg)
+{
+    struct crowd *crowd = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < CROWD; i++)
+        must(filch_spawn(&s, receive_there, &crowd->receivers[i]) == 0);
+    must(filch_spawn(&s, stall_there, crowd) == 0);
+    stall_me();
+    return filch_join(&s);
+}
+
+Test(pinned, nobody_is_stranded_by_one_that_stalls_on_a_relief_that_was_dismissed, .timeout = 60)
+{
+    struct crowd crowd = {0};
+    filch_runtime *runtime;
+    must(stall_init(READ));
+    for (int i = 0; i < CROWD; i++) {
+        crowd.receivers[i].crowd = &crowd;
+        must(socketpair(AF_UNIX, SOCK_STREAM, 0, crowd.receivers[i].ends) == 0);
+    }
+    must(filch_start(&(filch_config){.workers = 1, .name = "law"}, &runtime) == 0);
+    must(filch_submit(runtime, stall_with_a_crowd, &crowd) == 0);
+    await_count(&crowd.there, CROWD + 1);
+    end_stalls();
+    usleep(60000); /* by now the relief rests, and everybody sleeps */
+    filch_event_set(&crowd.go_on);
+    await_count(&crowd.there, CROWD + 2);
+    for (int i = 0; i < CROWD; i++)
+        must(write(crowd.receivers[i].ends[1], "x", 1) == 1);
+    must(filch_stop(runtime, FILCH_NEVER) == 0);
+    must(atomic_load(&crowd.received) == CROWD);
+    for (int i = 0; i < CROWD; i++)
+        must(close(crowd.receivers[i].ends[0]) == 0 && close(crowd.receivers[i].ends[1]) == 0);
+    stall_fini();
 }
