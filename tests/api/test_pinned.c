@@ -369,6 +369,7 @@ Test(pinned, nobody_is_stranded_by_one_that_stalls_on_a_relief_that_was_dismisse
     usleep(60000); /* by now the relief rests, and everybody sleeps */
     filch_event_set(&crowd.go_on);
     await_count(&crowd.there, CROWD + 2);
+    usleep(30000); /* whoever was about has gone to sleep */
     for (int i = 0; i < CROWD; i++)
         must(write(crowd.receivers[i].ends[1], "x", 1) == 1);
     must(filch_stop(runtime, FILCH_NEVER) == 0);
