@@ -320,8 +320,8 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
         return r;
     if (config->model == FILCH_MODEL_MN && config->relief != FILCH_RELIEF_NONE)
         runtime->relief_max = config->relief ? config->relief : RELIEFS;
-    store_relaxed(&runtime->total, runtime->count);  /* init: no thread yet */
-    store_relaxed(&runtime->active, runtime->count); /* init: no thread yet */
+    store_relaxed(&runtime->total, runtime->count);       /* init: no thread yet */
+    store_relaxed(&runtime->idle.active, runtime->count); /* init: no thread yet */
     runtime->workers = calloc(runtime->count + runtime->relief_max, sizeof *runtime->workers);
     if (!runtime->workers)
         return -ENOMEM;

@@ -25,10 +25,13 @@
  *      FL_AWAKE, and only then does the sleeper go on: whoever searches is counted as searching. (If it went on at once, its fl_idle_found could come before
  *      the waker's addition, take `searching` below zero, and nobody would be woken for what is left.)
  *   3. Work that was pushed is seen by a searcher or napper that looks after the push, or its producer wakes a sleeper.
+ *   4. While somebody who takes part is not idle, not all others sleep unless they are woken: one naps, lingers or searches; or the one who is not idle found them
+ *      so when it left, and woke one. So whoever stalls is watched.
  *
  * Memory ordering
  *   [doze]   producer: publishes work, light barrier, reads word. Sleeper: counts itself into word, heavy barrier, reads the queues.
  *            One of them sees the other.
+ *            In the same way: who begins to take part counts itself into `active`, light barrier, reads word. A sleeper reads `active` behind its barrier.
  *   [state]  the waker's swap of state releases, the sleeper's read acquires: what the waker did before is visible to the woken.
  *   [last]   a searcher that found work leaves `searching` by an atomic subtraction, and who brings it to zero wakes a sleeper without looking at
  *            queues: a producer that skipped its wake-up because of this searcher is answered by this one. The subtraction and the look at the states behind
@@ -78,6 +81,8 @@ struct fl_sleeper {
 /** The runtime's part. */
 struct fl_idle {
     FL_ALIGN_PAIR _Atomic(uint64_t) word;
+    _Atomic(uint32_t)
+        active; /**< how many take part: the workers, and reliefs that have not stepped aside; never less than the word counts */
 };
 
 /** Whether anybody is idle: searches, naps or sleeps. */
@@ -121,6 +126,35 @@ FL_INLINE void fl_idle_release(struct fl_idle *idle, struct fl_sleeper *sleeper,
 {
     add_seq_cst(&idle->word, FL_SEARCHING - FL_SLEEPING - (state == FL_LINGER ? FL_LINGERING : 0)); /* [last] as in fl_idle_claim */
     store_release(&sleeper->state, FL_AWAKE);                                                       /* [state] pairs with fl_idle_undo */
+}
+
+/** A worker takes part from now on: with a task, or in the search for one. @return whether it should wake somebody to keep the watch, if it has a task:
+ * after this fl_idle_claim finds whom. */
+FL_INLINE bool fl_idle_take_part(struct fl_idle *idle)
+{
+    add_relaxed(&idle->active, 1); /* [doze] pairs with fl_idle_unwatched; the barrier stands in fl_idle_wanted */
+    return fl_idle_wanted(idle);
+}
+
+/** It takes part no more, and is not idle either. */
+FL_INLINE void fl_idle_part(struct fl_idle *idle)
+{
+    sub_relaxed(&idle->active, 1); /* counter: who sees it late watches for nothing */
+}
+
+/** Whether somebody who takes part is not idle, as far as a searcher can see. */
+FL_INLINE bool fl_idle_somebody_works(struct fl_idle *idle)
+{
+    uint64_t word = load_relaxed(&idle->word); /* hint: decides between two ways to wait, both right */
+    return fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word) < load_relaxed(&idle->active); /* hint: as the word */
+}
+
+/** Whether somebody is not idle and nobody keeps the watch: who has registered as a sleeper, and does not linger, must not sleep then. */
+FL_INLINE bool fl_idle_unwatched(struct fl_idle *idle)
+{
+    uint64_t word = load_relaxed(&idle->word); /* [doze] the read behind the barrier */
+    return fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
+           fl_idle_searching(word) + fl_idle_sleeping(word) < load_relaxed(&idle->active); /* [doze] pairs with fl_idle_take_part */
 }
 
 /** A worker that has run out of work begins to search. */

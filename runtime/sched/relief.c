@@ -222,17 +222,16 @@ static void part(struct fl_worker *w)
 {
     if (w->counted) {
         w->counted = false;
-        sub_release(&w->runtime->active, 1); /* counter: of no use but to compare with the idle word */
+        fl_idle_part(&w->runtime->idle);
     }
 }
 
 /* It takes part, with `task` or in the search for one. Those who went to sleep when nobody was left to be watched shall watch it. */
 static struct fl_task *take_part(struct fl_worker *w, struct fl_task *task)
 {
-    add_seq_cst(&w->runtime->active, 1); /* [doze] as the push of a task: before it reads, or enters, the idle word */
     w->counted = true;
-    if (task)
-        fl_notify(w->runtime);
+    if (fl_idle_take_part(&w->runtime->idle) && task)
+        fl_wake_one(w->runtime);
     return task;
 }
 

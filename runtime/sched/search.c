@@ -94,7 +94,7 @@ static bool is_quiet(struct filch_runtime *runtime)
     if (load_acquire(&runtime->threads) || load_acquire(&runtime->held) || load_acquire(&runtime->visitors))
         return false; /* [held] pairs with filch_let_go, [threads], [visit]: first of all, because what they did is visible then */
     uint64_t word = load_acquire(&runtime->idle.word); /* [doze] what the others did before they registered is visible */
-    if (fl_idle_sleeping(word) < load_relaxed(&runtime->active) || fl_work_visible(runtime)) /* hint: never too low */
+    if (fl_idle_sleeping(word) < load_relaxed(&runtime->idle.active) || fl_work_visible(runtime)) /* hint: never too low */
         return false;
     for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
@@ -172,9 +172,7 @@ static void sleep_(struct fl_worker *w)
     bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
     fl_count(&w->counters.sleeps, 1);
     /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
-    uint64_t word = load_relaxed(&runtime->idle.word); /* [doze] the read behind the barrier */
-    bool unwatched = !linger && fl_idle_napping(word) == 0 && fl_idle_lingering(word) == 0 &&
-                     fl_idle_searching(word) + fl_idle_sleeping(word) < load_relaxed(&runtime->active); /* hint: as the word */
+    bool unwatched = !linger && fl_idle_unwatched(&runtime->idle);
     if (!linger && unlikely(runtime->on_deadlock != NULL))
         ask_whether_stuck(w);
     if (!unwatched && !fl_work_visible(runtime) &&
@@ -247,7 +245,6 @@ aside:
         if (task)
             break;
         rest = false;
-        uint64_t word = load_relaxed(&idle->word);                /* hint: decides between two ways to wait, both right */
         int64_t timer = until(now, load_relaxed(&w->wheel.next)); /* hint: its own; an earlier one that others add waits as long at most */
         if (timer <= PAUSE) {
             fl_idle_pause(idle);
@@ -256,8 +253,7 @@ aside:
             fl_idle_search(idle);
             continue;
         }
-        unsigned quiet = fl_idle_searching(word) + fl_idle_sleeping(word) + fl_idle_napping(word);
-        if (quiet < load_relaxed(&runtime->active) && fl_idle_nap(idle)) /* hint: as the word */
+        if (fl_idle_somebody_works(idle) && fl_idle_nap(idle))
             nap(w, now);
         else
             sleep_(w);

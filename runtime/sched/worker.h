@@ -144,7 +144,6 @@ struct filch_runtime {
     unsigned count;             /**< regular workers */
     unsigned relief_max;        /**< reliefs at most */
     _Atomic(uint32_t) total;    /**< workers that there are, reliefs included: entries of `workers` */
-    _Atomic(uint32_t) active;   /**< workers that take part in `idle`; never less than that */
     struct fl_worker **workers; /**< room for all */
     struct fl_inject heavy;     /**< ready hogs that a relief of light duty has passed over */
     struct fl_monitor monitor;

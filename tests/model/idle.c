@@ -28,7 +28,10 @@
  *   19 a relief sleeps, is dismissed and leaves, while a producer wakes it for a piece; another sleeps
  *   20 a relief leaves while another goes to sleep
  *   21 a relief joins, another sleeps and is woken by its own ring
- *   22 a relief leaves, one sleeps, one finds a piece, two pieces */
+ *   22 a relief leaves, one sleeps, one finds a piece, two pieces
+ *   23 a relief that has stepped aside begins a task, in which it stalls, while a worker goes to sleep: that one must watch it
+ *   24 the same while the worker naps first
+ *   25 a worker is stalled; a relief leaves and steps aside while another worker goes to sleep: that one must watch */
 #include "model.h"
 
 #include "sched/idle.h"
@@ -43,7 +46,7 @@
          : 2)
 
 enum { NONE = 0, THERE = 1, TAKEN = 2 };
-enum doing { SEARCHES, SLEEPS, BUSY, ASIDE };
+enum doing { SEARCHES, SLEEPS, BUSY, ASIDE, WATCHES };
 
 static struct fl_idle idle;
 static struct fl_sleeper sleepers[WORKERS];
@@ -220,6 +223,63 @@ static void *joiner(void *arg)
     doing[me] = SEARCHES;
     search(me, false, 1);
     return NULL;
+}
+
+/* It steps aside afterwards. */
+static void *parter(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+    bool wake = fl_idle_leave(&idle);
+    doing[me] = ASIDE;
+    if (wake)
+        wake_one(1);
+    fl_idle_part(&idle);
+    return NULL;
+}
+
+/* A relief that had stepped aside takes a task, and stalls in it. */
+static void *beginner(void *arg)
+{
+    doing[(int)(intptr_t)arg] = BUSY;
+    if (fl_idle_take_part(&idle))
+        wake_one(0);
+    return NULL;
+}
+
+/* A worker that finds nothing: it keeps the watch if it must, and else sleeps. */
+static void watch_or_sleep(int me)
+{
+    for (;;) {
+        if (fl_idle_somebody_works(&idle) && fl_idle_nap(&idle)) {
+            doing[me] = WATCHES;
+            return;
+        }
+        fl_idle_doze(&idle, &sleepers[me], false);
+        doing[me] = SLEEPS;
+        if (!fl_idle_unwatched(&idle) && fl_idle_still(&sleepers[me]))
+            return;
+        fl_idle_undo(&idle, &sleepers[me]);
+        doing[me] = SEARCHES;
+    }
+}
+
+static void *watcher(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+    if (SCENARIO == 24 && fl_idle_nap(&idle))
+        fl_idle_nap_over(&idle);
+    watch_or_sleep(me);
+    return NULL;
+}
+
+/* All threads have ended, and somebody is stalled. */
+static void settle_watch(int me)
+{
+    if (doing[me] == SLEEPS && load_relaxed(&sleepers[me].state) != FL_ASLEEP) {
+        fl_idle_undo(&idle, &sleepers[me]);
+        watch_or_sleep(me);
+    }
+    assert(doing[me] == WATCHES);
 }
 
 static void *observer(void *arg)
@@ -412,6 +472,24 @@ int main(void)
     produce(1, 2);
     join(a);
     join(b);
+#elif SCENARIO == 23 || SCENARIO == 24
+    workers(0, false);
+    fl_idle_leave(&idle);
+    doing[0] = ASIDE;
+    store_relaxed(&idle.active, 1); /* init: before the threads */
+    pthread_t a = begin(beginner, 0), b = begin(watcher, 1);
+    join(a);
+    join(b);
+    settle_watch(1);
+    return 0;
+#elif SCENARIO == 25
+    workers(0, false);
+    store_relaxed(&idle.active, 3); /* init: before the threads; one is stalled */
+    pthread_t a = begin(parter, 0), b = begin(watcher, 1);
+    join(a);
+    join(b);
+    settle_watch(1);
+    return 0;
 #endif
     settle();
     return 0;

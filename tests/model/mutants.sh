@@ -10,6 +10,7 @@ order='number > last'                                         # not in the order
 asleep='word == 0 .. !visible'                                # work is left, and somebody sleeps
 field='fl_idle_(searching|sleeping|napping|lingering).* <= '  # a field of the word has wrapped
 unwatched='monitor.asleep. .. fl_monitor_needless'             # the monitor sleeps, and nobody keeps the watch
+watching='doing.me. == WATCHES'                                  # a worker is stalled, and nobody keeps the watch
 word='idle.word. == word'                                     # the word ends as something else than what the workers do
 never='claimed. == happened'                                  # claimed and not made ready
 unsaved='stack == 1'                                          # the task goes on without what it wrote before it left its stack
@@ -141,6 +142,18 @@ notices idle 19 'rc11 imm' 'a relief that leaves does not hand on the wake-up th
     's/^    return fl_idle_found(idle);/    fl_idle_pause(idle);\n    return false;/'
 notices idle 20 'rc11 imm' 'a relief that leaves still counts as searching' "$word|$asleep" $i \
     's/^    return fl_idle_found(idle);/    return false;/'
+notices idle 23 'rc11 imm' 'who takes part looks who sleeps before it counts itself' "$watching" $i \
+    '/^FL_INLINE bool fl_idle_take_part/,/^}/s/^    add_relaxed.*/    bool wanted = fl_idle_wanted(idle);\n    add_relaxed(\&idle->active, 1);\n    return wanted;/'
+notices idle 23 'rc11 imm' 'no barrier between the count and the look' "$watching" $i \
+    's/^    fl_barrier_light();.*//'
+notices idle 23 'rc11 imm' 'who begins while all sleep wakes nobody' "$watching" $i \
+    '/^FL_INLINE bool fl_idle_take_part/,/^}/s/return fl_idle_wanted(idle)/return false/'
+notices idle 23 'rc11 imm' 'a sleeper does not ask whether somebody works' "$watching" $i \
+    '/^FL_INLINE bool fl_idle_unwatched/,/^}/s/return fl_idle_napping/return false \&\& fl_idle_napping/'
+notices idle 24 'rc11 imm' 'the same, after a nap' "$watching" $i \
+    '/^FL_INLINE bool fl_idle_unwatched/,/^}/s/return fl_idle_napping/return false \&\& fl_idle_napping/'
+notices idle 25 'rc11 imm' 'the same, beside a relief that steps aside' "$watching" $i \
+    '/^FL_INLINE bool fl_idle_unwatched/,/^}/s/return fl_idle_napping/return false \&\& fl_idle_napping/'
 
 # ---- watch ----
 m=runtime/sched/monitor.h

@@ -131,6 +131,9 @@ checks() {
     holds deque 17
     holds ready 6
     holds idle 22
+    holds idle 23
+    holds idle 24
+    holds idle 25
     holds watch 8
     holds wake 7
     holds join 7
