@@ -54,6 +54,8 @@ int64_t filch_after(int64_t ns)
     return __builtin_add_overflow(fl_clock(), ns, &deadline) ? FILCH_NEVER : deadline;
 }
 
+static int call_main(void *arg);
+
 static const struct fl_hooks hooks = {
     .fork_ended = fl_fork_ended,
     .fork_awaited = fl_fork_awaited,
@@ -62,6 +64,7 @@ static const struct fl_hooks hooks = {
     .cancel_operation = fl_op_cancel,
     .locals_end = fl_locals_end,
     .stalled = fl_stall_tell,
+    .call = call_main,
     .stuck = fl_deadlock_find,
 };
 
@@ -444,7 +447,7 @@ int filch_submit(filch_runtime *runtime, filch_fn *fn, void *arg)
 const struct fl_why fl_why_call = {.name = "call"};
 
 struct call {
-    filch_fn *fn;
+    filch_fn *fn; /* first: reports look here */
     void *arg;
     int result;
     filch_event ended;

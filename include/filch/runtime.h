@@ -43,7 +43,9 @@ typedef struct filch_stall {
         function; /**< what the task was begun with, "parse (reader.c:17)" as far as is known, or NULL. The one that stalls may be called from there, or be a child that runs in place */
     int64_t ns;   /**< so long already */
     bool off_cpu; /**< it sleeps in the kernel; else it computes, or waits for a CPU */
-    const char *where;     /**< in words: the system call and what for, a page fault, who holds the mutex */
+    const char *where; /**< in words: the system call and what for, a page fault, who holds the mutex */
+    const char *
+        parent; /**< who spawned it, and, if that is parked, where: "accept_all (server.c:40), parked: join at serve (server.c:88)"; NULL: not known */
     const char *backtrace; /**< lines, innermost call first, those that are guessed marked by "?"; "": not to be had */
     unsigned reliefs;      /**< threads that stand in for stalled ones now */
     unsigned relief_max;   /**< of so many at most; when all are out, what has not begun waits until one is back */

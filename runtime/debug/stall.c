@@ -7,6 +7,9 @@
  * Nothing is stopped meanwhile. The worker's last look round is read before and after: if it is the same, the task has not come back in between, and all that was
  * read belongs to it. Its name is the program's memory and may be gone by then: it is copied in a way that cannot fault, and forgotten if the task has come back.
  *
+ * Where a task was spawned is kept nowhere, because spawning must cost nothing. But who spawned it is known by its scope, cannot end before it, and mostly waits for it: then its stack
+ * says where. That is what is told: the task that spawned it, and the place to which that has come.
+ *
  * Who blocks on a mutex of pthread's is told who seems to hold it: the thread that has locked it stands in the mutex (glibc), and of the tasks that are parked the one whose stack has
  * the mutex' address in it. That is a guess, and called one. */
 #include "debug/stall.h"
@@ -41,7 +44,7 @@ struct telling {
     struct fl_culprit culprit;
     uint64_t mutex; /* that it seems to wait for; 0: none */
     unsigned searched;
-    char name[NAME], function[128], where[256], holder[160], backtrace[4096], text[TEXT];
+    char name[NAME], function[128], parent[512], where[256], holder[160], backtrace[4096], text[TEXT];
     uint64_t stack[DEEP / 8];
 };
 
@@ -123,6 +126,72 @@ static void find_holder(struct telling *t)
         add(t->where, sizeof t->where, ", it seems by %s", t->holder);
 }
 
+/* ---- the task ---- */
+
+/* What a task was begun with. */
+static void say_function(const struct telling *t, const struct fl_task *task, char *text, size_t size)
+{
+    filch_fn *fn = task->flags & FL_TASK_FRAME ? NULL : task->fn;
+    if (!fn || (fn == t->runtime->hooks->call && (task->flags & FL_TASK_LOCALS || !peek(&fn, task->arg, sizeof fn))))
+        return;
+    fl_culprit_symbol((const char *)(uintptr_t)fn + 1, text, size); /* as if it had been called there */
+    char *offset = strstr(text, "+0x1");
+    if (offset)
+        memmove(offset, offset + 4, strlen(offset + 4) + 1);
+}
+
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* Where a parked task has called the runtime: behind the innermost function of the interface. */
+static void say_place(const struct fl_task *task, char *text, size_t size)
+{
+    struct fl_stack stack;
+    void *pcs[FRAMES];
+    size_t sure = 0;
+    if (!task->stack || !task->sp || !peek(&stack, task->stack, sizeof stack))
+        return;
+    fl_culprit_left((uintptr_t)task->sp, stack.low, stack.top, pcs, FRAMES, &sure);
+    bool inside = true;
+    for (size_t i = 0; i < sure; i++) {
+        char symbol[160];
+        fl_culprit_symbol(pcs[i], symbol, sizeof symbol);
+        bool ours = starts_with(symbol, "filch_");
+        if (!inside && !ours) {
+            add(text, size, " at %s", symbol);
+            return;
+        }
+        inside &= !ours;
+    }
+}
+
+/* Who spawned a task of `scope`. The scope, and whose it is, are there as long as the task has not ended. */
+static void look_at_parent(struct telling *t, struct filch_scope *scope)
+{
+    struct filch_task_head_ *head;
+    struct fl_task parent;
+    char name[NAME], function[128] = "";
+    if (!scope || !peek(&head, &scope->owner_, sizeof head) || !head)
+        return;
+    if (head == &t->runtime->root_task.head) {
+        add(t->parent, sizeof t->parent, "filch_submit or filch_call");
+        return;
+    }
+    if (!peek(&parent, fl_container_of(head, struct fl_task, head), sizeof parent))
+        return;
+    copy_name(name, sizeof name, fl_task_name(&parent));
+    say_function(t, &parent, function, sizeof function);
+    add(t->parent, sizeof t->parent, "%s%s%s", name[0] ? name : function[0] ? "" : "a task", name[0] && function[0] ? " = " : "", function);
+    if (parent.flags & FL_TASK_PARKED && parent.why) {
+        char why[NAME];
+        copy_name(why, sizeof why, parent.why->name);
+        add(t->parent, sizeof t->parent, ", parked: %s", why);
+        say_place(&parent, t->parent, sizeof t->parent);
+    }
+}
+
 /* ---- the report ---- */
 
 __attribute__((no_sanitize("address", "thread"))) static void look_at_task(struct telling *t)
@@ -131,13 +200,9 @@ __attribute__((no_sanitize("address", "thread"))) static void look_at_task(struc
         (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &t->w->hot.current_)); /* hint: of no use if it has come back */
     if (!task)
         return;
-    const void *fn = (const void *)(uintptr_t)task->fn;
     copy_name(t->name, sizeof t->name, fl_task_name(task));
-    if (fn)
-        fl_culprit_symbol((const char *)fn + 1, t->function, sizeof t->function); /* as if it had been called there */
-    char *offset = strstr(t->function, "+0x1");
-    if (offset)
-        memmove(offset, offset + 4, strlen(offset + 4) + 1);
+    say_function(t, task, t->function, sizeof t->function);
+    look_at_parent(t, task->scope);
 }
 
 __attribute__((no_sanitize("address", "thread"))) static void look_at_stack(struct telling *t, int tid)
@@ -194,19 +259,22 @@ static void tell(struct telling *t)
         .ns = ns,
         .off_cpu = t->culprit.off_cpu,
         .where = t->where,
+        .parent = t->parent[0] ? t->parent : NULL,
         .backtrace = t->backtrace,
         .reliefs = reliefs_out(runtime),
         .relief_max = runtime->relief_max,
         .unreported = exchange_relaxed(&runtime->monitor.untold, 0), /* counter */
         .text = t->text,
     };
-    add(t->text, sizeof t->text, "filch: task %s%s%s has kept worker %u of %s (thread %d) for %.1f ms: %s; %u of %u reliefs out%s\n%s",
+    add(t->text, sizeof t->text,
+        "filch: task %s%s%s has kept worker %u of %s (thread %d) for %.1f ms: %s; %u of %u reliefs out%s\n%s%s%s%s",
         stall.task       ? stall.task
         : stall.function ? ""
                          : "?",
         stall.task && stall.function ? " = " : "", stall.function ? stall.function : "", stall.worker, runtime->name, stall.tid,
         (double)ns / 1e6, stall.where, stall.reliefs, stall.relief_max,
-        stall.relief_max && stall.reliefs >= stall.relief_max ? ", no more may be" : "", stall.backtrace);
+        stall.relief_max && stall.reliefs >= stall.relief_max ? ", no more may be" : "", stall.backtrace,
+        stall.parent ? "    spawned by " : "", stall.parent ? stall.parent : "", stall.parent ? "\n" : "");
     runtime->on_stall(runtime, &stall);
 }
 

@@ -17,6 +17,17 @@
 
 #include "base/attr.h"
 
+/** What a saved stack begins with, for who unwinds it: at `FL_CONTEXT_REGS + 8 i` bytes register FL_CONTEXT_NUMBERS[i] of DWARF, then where to go on, with so many bytes off the stack. */
+#if defined(__x86_64__)
+#define FL_CONTEXT_REGS 8
+#define FL_CONTEXT_NUMBERS 15, 14, 13, 12, 3, 6
+#define FL_CONTEXT_SIZE 64
+#else
+#define FL_CONTEXT_REGS 0
+#define FL_CONTEXT_NUMBERS 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
+#define FL_CONTEXT_SIZE 176
+#endif
+
 /** Leaves the running stack, storing where in *save_sp, and goes on where `to_sp` was stored. Returns when somebody switches back; by then
  * the kernel thread may be another one. */
 void fl_context_switch(void **save_sp, void *to_sp);

@@ -33,6 +33,7 @@
 
 #include "base/atomic.h"
 #include "machine/clock.h"
+#include "machine/context.h"
 #include "machine/unwind.h"
 
 #include <asm/perf_regs.h>
@@ -350,6 +351,18 @@ static bool fits(uintptr_t sp, uintptr_t low, uintptr_t high)
     return sp >= low && sp < high && sp % 8 == 0;
 }
 
+/* What lies from `sp` on, into the snapshot. */
+static bool copy_stack(uintptr_t sp, uintptr_t high)
+{
+    size_t size = (high - sp) & ~(size_t)7;
+    size = size > FL_UNWIND_BYTES ? FL_UNWIND_BYTES : size;
+    snapshot.known = UINT64_C(1) << FL_UNWIND_SP;
+    snapshot.regs[FL_UNWIND_SP] = sp;
+    snapshot.low = sp;
+    snapshot.high = sp + size;
+    return fl_unwind_peek(snapshot.words, sp, size);
+}
+
 enum look { TAKEN, ELSEWHERE, NOT_SO };
 
 /* Fills the snapshot of a thread that sleeps. NOT_SO: it doesn't */
@@ -361,19 +374,30 @@ static enum look look_asleep(pid_t tid, uintptr_t low, uintptr_t high)
         return NOT_SO;
     if (seen.pc == 0 || !fits(seen.sp, low, high))
         return ELSEWHERE;
-    size_t size = (high - seen.sp) & ~(size_t)7;
-    size = size > FL_UNWIND_BYTES ? FL_UNWIND_BYTES : size;
-    if (!fl_unwind_peek(snapshot.words, seen.sp, size))
+    if (!copy_stack(seen.sp, high))
         return ELSEWHERE;
     if (before < 0 || cpu_time(tid) != before)
         return NOT_SO;
     snapshot.pc = seen.pc;
     snapshot.exact = seen.call < 0;
-    snapshot.known = UINT64_C(1) << FL_UNWIND_SP;
-    snapshot.regs[FL_UNWIND_SP] = seen.sp;
-    snapshot.low = seen.sp;
-    snapshot.high = seen.sp + size;
     return TAKEN;
+}
+
+/* Fills the snapshot of a stack that nobody runs on. */
+static bool look_left(uintptr_t sp, uintptr_t low, uintptr_t high)
+{
+    static const unsigned char numbers[] = {FL_CONTEXT_NUMBERS};
+    if (!fits(sp, low, high) || high - sp < FL_CONTEXT_SIZE || !copy_stack(sp, high))
+        return false;
+    const uint64_t *saved = snapshot.words + FL_CONTEXT_REGS / 8;
+    for (size_t i = 0; i < sizeof numbers; i++) {
+        snapshot.regs[numbers[i]] = saved[i];
+        snapshot.known |= UINT64_C(1) << numbers[i];
+    }
+    snapshot.pc = saved[sizeof numbers];
+    snapshot.exact = false;
+    snapshot.regs[FL_UNWIND_SP] = sp + FL_CONTEXT_SIZE;
+    return true;
 }
 
 /* The registers that are sampled, and the DWARF number of each, in the order of the kernel's numbers, which is that of the sample. -1: the
@@ -489,6 +513,18 @@ size_t fl_culprit_backtrace(pid_t tid, uintptr_t low, uintptr_t high, void **ret
     if (look == NOT_SO) /* it may sleep by now */
         look = look_asleep(tid, low, high);
     if (look == TAKEN)
+        count = fl_unwind(&snapshot, ret_pcs, max, ret_sure);
+    give_turn();
+    return count;
+}
+
+size_t fl_culprit_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure)
+{
+    size_t count = 0;
+    *ret_sure = 0;
+    if (!take_turn())
+        return 0;
+    if (look_left(sp, low, high))
         count = fl_unwind(&snapshot, ret_pcs, max, ret_sure);
     give_turn();
     return count;

@@ -51,6 +51,10 @@ size_t fl_culprit_say(const struct fl_culprit *culprit, char *text, size_t size)
  * @return how many; 0: not to be had */
 size_t fl_culprit_backtrace(pid_t tid, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
 
+/** The same of a stack that was left by fl_context_switch, which has stored `sp`. Somebody may go on there meanwhile: the answer is from one moment, or made up of several.
+ * @return how many; 0: not to be had */
+size_t fl_culprit_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
+
 /** "function+0x12 (file.c:34)", "function+0x12 (libc.so.6)", "libc.so.6+0x1234" or "0x7f...", as far as is known of such an address. */
 void fl_culprit_symbol(const void *pc, char *text, size_t size);
 

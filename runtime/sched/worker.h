@@ -31,6 +31,7 @@ struct fl_hooks {
     void (*cancel_operation)(struct fl_task *task, uint64_t waits);     /**< a task parked in an operation was cancelled */
     void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
     bool (*stalled)(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked); /**< the host wants to know who stalls w */
+    filch_fn *call; /**< what filch_call submits; its argument begins with the program's function. For reports */
     bool (*stuck)(struct filch_runtime *runtime, char **ret_text); /**< nothing can happen but by tasks: can none go on? */
 };
 

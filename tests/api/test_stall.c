@@ -356,10 +356,11 @@ static int64_t process_cpu(void)
 static filch_runtime *start_with_reliefs(const filch_config *config)
 {
     filch_runtime *runtime;
-    struct many many = {.stalls = 50};
     must(filch_start(config, &runtime) == 0);
-    must(filch_call(runtime, many_stalls, &many) == 0);
-    must(reliefs() > 0);
+    for (int64_t end = filch_after(FILCH_SEC(10)); reliefs() == 0;) { /* where the monitor gets no CPU in time none comes */
+        struct many many = {.stalls = 50};
+        must(filch_now() < end && filch_call(runtime, many_stalls, &many) == 0);
+    }
     return runtime;
 }
 
