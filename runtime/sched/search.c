@@ -169,7 +169,8 @@ static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
 static void sleep_(struct fl_worker *w)
 {
     struct filch_runtime *runtime = w->runtime;
-    bool linger = fl_idle_doze(&runtime->idle, &w->sleeper, others_were_active(w));
+    bool others = load_relaxed(&runtime->idle.active) > 1, /* hint: who takes part later wakes one for the watch */
+        linger = fl_idle_doze(&runtime->idle, &w->sleeper, others && others_were_active(w));
     fl_count(&w->counters.sleeps, 1);
     /* Somebody may have begun to run while this one made up its mind: then it keeps the watch instead. */
     bool unwatched = !linger && fl_idle_unwatched(&runtime->idle);
