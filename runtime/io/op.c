@@ -252,10 +252,10 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     }
 }
 
-int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable)
+int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
 {
     struct io_uring_sqe sqe;
-    io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
+    io_uring_prep_poll_add(&sqe, fd, events);
     return fl_op_run(task, &sqe, cancellable);
 }
 
@@ -265,9 +265,9 @@ int fl_op_pause(int64_t *pause)
     return filch_sleep(*pause);
 }
 
-int fl_op_await(struct fl_task *task, int fd, short events, bool cancellable, int64_t *pause)
+int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable, int64_t *pause)
 {
-    struct pollfd now = {.fd = fd, .events = events};
+    struct pollfd now = {.fd = fd, .events = (short)events};
     if (*pause != 0 && poll(&now, 1, 0) > 0) {
         int r = fl_op_pause(pause);
         if (r < 0)
@@ -288,6 +288,12 @@ void fl_op_closed(const struct fl_task *task, int fd)
 {
     for (unsigned i = 0; i < fl_total(task->runtime); i++)
         fl_epoll_closed(&task->runtime->workers[i]->ring, fd);
+}
+
+void fl_op_made(const struct fl_task *task, int fd)
+{
+    for (unsigned i = 0; i < fl_total(task->runtime); i++)
+        fl_epoll_made(&task->runtime->workers[i]->ring, fd);
 }
 
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)

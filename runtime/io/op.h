@@ -20,19 +20,22 @@ int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancell
 /** The same; *ret_again says whether the operation was started more than once, for those that leave something behind. */
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again);
 
-/** Polls a descriptor as above. @return its events; -EPERM (epoll) it cannot be polled and never waits for anybody; -errno */
-int fl_op_poll(struct fl_task *task, int fd, short events, bool cancellable);
+/** Polls a descriptor as above. @param events of poll(2), and where fl_op_polls FL_EPOLL_EDGE and FL_EPOLL_TRUST
+ * @return its events; -EPERM (epoll) it cannot be polled and never waits for anybody; -errno */
+int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable);
 
 /** Sleeps a little, longer from time to time: for what can only be looked at again. @param pause 0 at first @return as filch_sleep */
 int fl_op_pause(int64_t *pause);
 
 /** For a call that has said EAGAIN: polls as above, before it is tried again. A descriptor may be ready, but not for what the call wants:
  * so when it was polled for this call before, and is ready all the same, first a pause. @param pause 0 before the first */
-int fl_op_await(struct fl_task *task, int fd, short events, bool cancellable, int64_t *pause);
+int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable, int64_t *pause);
 
 /** For who closes a descriptor, before and after, where fl_op_polls: tells those of the task's runtime that wait for it, with -EBADF. */
 void fl_op_closing(const struct fl_task *task, int fd);
 void fl_op_closed(const struct fl_task *task, int fd);
+/** For who has made one: nothing that the rings knew of the number holds. */
+void fl_op_made(const struct fl_task *task, int fd);
 
 /** Has a helper carry the request out. It can be cancelled while no helper has begun it. @return as fl_op_run; -EAGAIN no helper */
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);

@@ -59,11 +59,11 @@ static bool goes_with_others(const struct fl_task *task, const struct io_uring_s
     return sends && !fl_op_polls(task) && fl_worker_busy(fl_self());
 }
 
-/* Whether an attempt would find nothing: the last one had room for more. Only a hint, because the number may be another socket's by now. To a ring it makes no
- * difference. */
+/* Whether an attempt would find nothing: the last one had room for more. Only a hint, because the number may be another socket's by now; what follows from it is
+ * looked after (machine/epoll.c). To a ring it makes no difference. */
 static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE)) && fl_op_polls(task) &&
+    return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK)) && fl_op_polls(task) &&
            task->drained == sqe->fd + 1;
 }
 
@@ -86,14 +86,14 @@ static int transfer(struct io_uring_sqe *sqe)
         return try_(task, sqe);
     int r = receive_or_send(task, sqe);
     if (sqe->opcode == IORING_OP_RECV)
-        task->drained = r > 0 && (unsigned)r < sqe->len ? sqe->fd + 1 : 0;
+        task->drained = r > 0 && (unsigned)r < sqe->len && !(sqe->msg_flags & MSG_PEEK) ? sqe->fd + 1 : 0;
     return r;
 }
 
 int filch_poll(int fd, int events)
 {
     struct io_uring_sqe sqe;
-    io_uring_prep_poll_add(&sqe, fd, (unsigned)events);
+    io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
     return fd < 0 ? -EBADF : run(&sqe); /* poll(2) passes over such a descriptor */
 }
 
@@ -103,7 +103,11 @@ int filch_accept(int fd, struct sockaddr *addr, socklen_t *addr_len, int flags)
 {
     struct io_uring_sqe sqe;
     io_uring_prep_accept(&sqe, fd, addr, addr_len, flags);
-    return fl_op_run(fl_current(), &sqe, true);
+    struct fl_task *task = fl_current();
+    int r = fl_op_run(task, &sqe, true);
+    if (r >= 0 && task && fl_op_polls(task))
+        fl_op_made(task, r);
+    return r;
 }
 
 int filch_connect(int fd, const struct sockaddr *addr, socklen_t addr_len)
@@ -111,7 +115,10 @@ int filch_connect(int fd, const struct sockaddr *addr, socklen_t addr_len)
     struct io_uring_sqe sqe;
     io_uring_prep_connect(&sqe, fd, addr, addr_len);
     bool again;
-    int r = fl_op_run_again(fl_current(), &sqe, true, &again);
+    struct fl_task *task = fl_current();
+    if (task)
+        task->drained = 0; /* a new socket, mostly */
+    int r = fl_op_run_again(task, &sqe, true, &again);
     if (!again || (r != -EALREADY && r != -EISCONN))
         return r;
     /* The first one was interrupted, but the attempt goes on: as after EINTR of connect(2) it is waited for. */

@@ -106,10 +106,18 @@ static bool is_file(int fd)
     return fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISBLK(stat.st_mode));
 }
 
+/* What is known of a socket that has nothing for a receiver just now. */
+static unsigned known(const struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    if (!fl_op_polls(task) || sqe->opcode != IORING_OP_RECV || sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK))
+        return 0;
+    return task->drained == sqe->fd + 1 ? FL_EPOLL_EDGE | FL_EPOLL_TRUST : FL_EPOLL_EDGE;
+}
+
 static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     int fd;
-    short events = fl_request_awaits(sqe, &fd);
+    unsigned events = (unsigned short)fl_request_awaits(sqe, &fd) | known(task, sqe);
     int64_t pause = 0;
     bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST;
     for (;; tried = false) {

@@ -13,6 +13,16 @@
  * theirs, and ends one sleep for nothing. (A number comes again after 2^32 tellings of one descriptor. An event would have to stay
  * unfetched for all of them, of a file that another number keeps open.)
  *
+ * Edges. A task that receives, answers and receives again, as a server's does, would tell the kernel the same each time, for a tenth of what the round costs. So the wait of one that
+ * has found a TCP socket empty (FL_EPOLL_EDGE) is told with EPOLLET instead, and stays told; when the task has received from it again, and less than it asked for, its next wait
+ * is told nothing (FL_EPOLL_TRUST): what comes later is a new edge. That does not hold, and the wait is told as any other,
+ *   - if the last event said more than that there is something to read: the peer's end or an error may lie behind what was received;
+ *   - if an edge came while nobody was in line. The second time the kernel is told to be silent: the task may wait on another ring by now;
+ *   - if the number was given to filch_close, or filch_accept has made it, since.
+ * But descriptors are the program's, which may close one and make another of the same number behind our back; and a receive may end early though more is there (a mark of urgent data,
+ * TLS in the kernel). So trust is verified: a wait that has lasted for TRUST to twice that is told after all, which costs a system call, when it matters no more, and at worst
+ * something is heard so late. Receives from TCP sockets alone, because other files have no edge for each thing that comes: a datagram behind another has none.
+ *
  * The kernel forgets a descriptor that is closed, and says nothing to who waits for it. So who closes one tells the rings, before and after
  * (fl_epoll_closing, fl_epoll_closed): the first ends all that stand in line, whoever has the number next; the second those that came in
  * between, unless somebody has the number already, whose file they then wait for: as somebody who comes too late for any call does.
@@ -21,28 +31,38 @@
  *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.
  *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of the last telling was fetched and not dealt with yet. If it can't be told,
  *      whoever stands in the line is told why.
+ *      Or the one in it trusts: then the line is in a list of those, which is verified.
  *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), and epoll_wait(2) with no timeout.
  *   4. The owner sleeps without the lock, and keeps what ended its sleep in `events` until somebody reaps.
  *
  * Memory ordering: the lock orders everything but the sleep; what a waker did before it wrote the eventfd the kernel orders before the event.
  *
- * Rejected: edges with both directions told once and for all, as Go and Tokio have it (a system call less a wait, but it needs to be told of every descriptor that
- * is made and closed, and these are the program's); one instance for all workers (all wake for one event, and nobody can be woken alone).
+ * Rejected: edges with both directions told once and for all, as Go and Tokio have it, without verifying (it needs to be told of every descriptor that is made and closed, and these are
+ * the program's); an attempt that finds the socket empty before each wait, as a better ground for trust (costs as much as the telling); one instance for all workers (all wake for one event, and nobody can be woken alone).
  *
  * Sources: epoll(7), epoll_ctl(2), epoll_pwait2(2). */
 #include "machine/ring.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CHUNK 256 /* descriptors a piece of the table */
+#define CHUNK 256      /* descriptors a piece of the table */
+#define TRUST 20000000 /* ns */
+
+enum kind { UNKNOWN, EDGES, LEVELS };
 
 int fl_epoll_init(struct fl_ring *ring)
 {
     struct fl_epoll *epoll = &ring->epoll;
+    fl_list_init(&epoll->young);
+    fl_list_init(&epoll->old);
+    store_relaxed(&epoll->verify_at, INT64_MAX); /* init: no other thread yet */
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll->fd < 0)
         return -errno;
@@ -99,14 +119,61 @@ static uint32_t wanted(const struct fl_epoll_line *line)
     return events;
 }
 
-static int tell(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t events)
+static int control(struct fl_epoll *epoll, int op, int fd, uint32_t events, uint32_t telling)
+{
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)telling << 32 | (uint32_t)fd};
+    return epoll_ctl(epoll->fd, op, fd, &event) < 0 ? -errno : 0;
+}
+
+static int tell_flags(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t events)
 {
     uint32_t telling = line->telling + 1;
-    struct epoll_event event = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)telling << 32 | (uint32_t)fd};
-    if (epoll_ctl(epoll->fd, EPOLL_CTL_MOD, fd, &event) < 0 && (errno != ENOENT || epoll_ctl(epoll->fd, EPOLL_CTL_ADD, fd, &event) < 0))
-        return errno == ENOSPC ? -ENOMEM : -errno;
+    line->armed = line->missed = false;
+    int r = control(epoll, EPOLL_CTL_MOD, fd, events, telling);
+    if (r == -ENOENT)
+        r = control(epoll, EPOLL_CTL_ADD, fd, events, telling);
+    if (r < 0)
+        return r == -ENOSPC ? -ENOMEM : r;
     line->telling = telling;
     return 0;
+}
+
+/* For one event. */
+static int tell(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t events)
+{
+    return tell_flags(epoll, line, fd, events | EPOLLONESHOT);
+}
+
+/* ---- edges ---- */
+
+/* Whether each thing that comes is an edge: TCP, and nothing above it in the kernel. */
+static bool has_edges(struct fl_epoll_line *line, int fd)
+{
+    int protocol = 0;
+    char above[16];
+    socklen_t length = sizeof protocol, above_length = sizeof above;
+    if (line->kind == UNKNOWN) {
+        bool is_tcp = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_TCP;
+        bool bare = is_tcp && (getsockopt(fd, IPPROTO_TCP, TCP_ULP, above, &above_length) < 0 || above_length == 0);
+        line->kind = bare ? EDGES : LEVELS;
+    }
+    return line->kind == EDGES;
+}
+
+static int tell_edges(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd, uint32_t events)
+{
+    int r = tell_flags(epoll, line, fd, events | EPOLLPRI | EPOLLRDHUP | EPOLLET);
+    line->armed = r == 0;
+    return r;
+}
+
+static void trust(struct fl_epoll *epoll, struct fl_epoll_line *line)
+{
+    if (load_relaxed(&epoll->verify_at) == INT64_MAX)         /* own: the lock */
+        store_relaxed(&epoll->verify_at, fl_clock() + TRUST); /* own: the lock; the owner is awake, or sees it before it sleeps */
+    if (line->trusting.next)
+        fl_list_remove(&line->trusting);
+    fl_list_append(&epoll->young, &line->trusting);
 }
 
 static void enter(struct fl_epoll_line *line, struct fl_ring_op *op)
@@ -134,10 +201,16 @@ int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
     if (!line)
         return -ENOMEM;
     op->fd = sqe->fd;
-    op->events = sqe->poll32_events & ~(unsigned)EPOLLONESHOT;
-    int r = tell(&ring->epoll, line, op->fd, op->events | wanted(line));
-    if (r < 0)
-        return r;
+    op->events = sqe->poll32_events & 0xffff;
+    bool edge = sqe->poll32_events & FL_EPOLL_EDGE && !line->first;
+    if (edge && sqe->poll32_events & FL_EPOLL_TRUST && line->armed && !line->missed) {
+        trust(&ring->epoll, line);
+    } else {
+        int r = edge && has_edges(line, op->fd) ? tell_edges(&ring->epoll, line, op->fd, op->events)
+                                                : tell(&ring->epoll, line, op->fd, op->events | wanted(line));
+        if (r < 0)
+            return r;
+    }
     enter(line, op);
     add_relaxed(&ring->inflight, 1);   /* counter */
     add_relaxed(&ring->operations, 1); /* counter */
@@ -195,7 +268,43 @@ static struct fl_ring_op *take_event(struct fl_epoll *epoll, const struct epoll_
 {
     int fd = (int)(uint32_t)event->data.u64;
     struct fl_epoll_line *line = line_of(epoll, fd);
-    return line && line->telling == event->data.u64 >> 32 ? take(epoll, line, fd, event->events, out) : out;
+    if (!line || line->telling != event->data.u64 >> 32)
+        return out;
+    if (!line->armed)
+        return take(epoll, line, fd, event->events, out);
+    if (line->first) {
+        out = take(epoll, line, fd, event->events, out);
+        line->armed &= event->events == EPOLLIN;
+    } else if (!line->missed) {
+        line->missed = true;
+    } else {
+        control(epoll, EPOLL_CTL_MOD, fd, EPOLLONESHOT, line->telling);
+        line->armed = false;
+    }
+    return out;
+}
+
+/* Tells the kernel of those who have trusted for long. */
+static struct fl_ring_op *verify(struct fl_ring *ring, struct fl_ring_op *out)
+{
+    struct fl_epoll *epoll = &ring->epoll;
+    if (!fl_epoll_overdue(ring))
+        return out;
+    while (!fl_list_empty(&epoll->old)) {
+        struct fl_epoll_line *line = fl_container_of(epoll->old.next, struct fl_epoll_line, trusting);
+        struct fl_ring_op *op = line->first;
+        fl_list_remove(&line->trusting);
+        if (!op || !line->armed)
+            continue;
+        line->kind = UNKNOWN;
+        int r = has_edges(line, op->fd) ? tell_edges(epoll, line, op->fd, op->events) : tell(epoll, line, op->fd, wanted(line));
+        if (r < 0)
+            out = end_all(line, r, out);
+    }
+    fl_list_splice(&epoll->old, &epoll->young);
+    bool more = !fl_list_empty(&epoll->old);
+    store_relaxed(&epoll->verify_at, more ? fl_clock() + TRUST : INT64_MAX); /* own: the lock */
+    return out;
 }
 
 static unsigned call_back(struct fl_ring *ring, struct fl_ring_op *out)
@@ -218,6 +327,7 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
     do {
         struct fl_ring_op *out = NULL;
         fl_lock_take(&ring->lock);
+        out = verify(ring, out);
         n = (int)load_relaxed(&epoll->fetched); /* own: the lock */
         if (n == 0)
             n = epoll_wait(epoll->fd, epoll->events, FL_EPOLL_FETCHED, 0);
@@ -236,13 +346,31 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
     return total + wake;
 }
 
+/* Its number is another file's. */
+static void forget(struct fl_epoll_line *line)
+{
+    line->kind = UNKNOWN;
+    line->armed = line->missed = false;
+}
+
 void fl_epoll_closing(struct fl_ring *ring, int fd)
 {
     fl_lock_take(&ring->lock);
     struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
     struct fl_ring_op *out = line ? end_all(line, -EBADF, NULL) : NULL;
+    if (line)
+        forget(line);
     fl_lock_give(&ring->lock);
     call_back(ring, out);
+}
+
+void fl_epoll_made(struct fl_ring *ring, int fd)
+{
+    fl_lock_take(&ring->lock);
+    struct fl_epoll_line *line = line_of(&ring->epoll, fd);
+    if (line)
+        forget(line);
+    fl_lock_give(&ring->lock);
 }
 
 void fl_epoll_closed(struct fl_ring *ring, int fd)
@@ -274,6 +402,11 @@ void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout)
     struct epoll_event events[FL_EPOLL_FETCHED];
     if (timeout == 0 || fl_ring_ready(ring))
         return;
+    int64_t verify_at = load_relaxed(&epoll->verify_at); /* own: only the owner's tasks, and who reaps, change it */
+    if (verify_at != INT64_MAX) {
+        int64_t left = verify_at - fl_clock();
+        timeout = left < 0 ? 0 : left < timeout ? left : timeout;
+    }
     int n = await(epoll, events, timeout);
     if (n <= 0)
         return;

@@ -6,8 +6,10 @@
 
 #include "base/atomic.h"
 #include "base/attr.h"
+#include "base/list.h"
 #include "base/lock.h"
 #include "machine/backend.h"
+#include "machine/clock.h"
 
 #include <liburing.h>
 #include <sys/epoll.h>
@@ -23,10 +25,19 @@ struct fl_ring_op {
 
 #define FL_EPOLL_FETCHED 64 /* events fetched a time */
 
+/** In poll32_events of an entry, for epoll alone: who waits has found the socket empty, and tries again after an event. The kernel may be told by edges, */
+#define FL_EPOLL_EDGE (1u << 31)
+/** and need not be told anew if it was: who waits is the one who received last from this very socket. */
+#define FL_EPOLL_TRUST (1u << 30)
+
 /** Who waits for a descriptor. */
 struct fl_epoll_line {
     struct fl_ring_op *first;
-    uint32_t telling; /**< how often the kernel was told of it */
+    uint32_t telling;        /**< how often the kernel was told of it */
+    struct fl_list trusting; /**< among the lines in which somebody trusts, or did; all-zero: not yet */
+    uint8_t kind;            /**< whether edges tell all of it: 0 not known */
+    bool armed;              /**< the last telling was by edges, and nothing else has been said since */
+    bool missed;             /**< an edge came while nobody was in line */
 };
 
 /** An epoll instance. Guarded by the ring's lock, but fd and coarse. */
@@ -35,6 +46,8 @@ struct fl_epoll {
     unsigned chunk_count;
     struct fl_epoll_line **chunks; /**< by descriptor */
     bool coarse;                   /**< no epoll_pwait2(2) here; own: the owner */
+    struct fl_list young, old;     /**< lines in which somebody trusts: since the last verification, and since before */
+    _Atomic(int64_t) verify_at;    /**< when the old ones are due, ns; INT64_MAX: nobody trusts */
     _Atomic(uint32_t) fetched;     /**< events that ended a sleep and have not been dealt with */
     struct epoll_event events[FL_EPOLL_FETCHED];
 };
@@ -75,6 +88,8 @@ bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
 void fl_epoll_closing(struct fl_ring *ring, int fd);
 /** So is who began to wait since; the descriptor has been closed. */
 void fl_epoll_closed(struct fl_ring *ring, int fd);
+/** A descriptor has been made: nothing that was known of its number holds. */
+void fl_epoll_made(struct fl_ring *ring, int fd);
 unsigned fl_epoll_reap(struct fl_ring *ring, bool owner);
 void fl_epoll_sleep(struct fl_ring *ring, int64_t timeout);
 
@@ -151,12 +166,19 @@ FL_INLINE void fl_ring_sleep(struct fl_ring *ring, int64_t timeout)
 /** Ends the owner's sleep, present or next. Any thread, any number of times. */
 void fl_ring_wake(struct fl_ring *ring);
 
+/** Whether somebody has trusted for long enough: whoever reaps verifies it. */
+FL_INLINE bool fl_epoll_overdue(struct fl_ring *ring)
+{
+    int64_t at = load_relaxed(&ring->epoll.verify_at); /* hint: it is looked at again under the lock */
+    return unlikely(at != INT64_MAX) && at <= fl_clock();
+}
+
 /** Whether completions are there: a sleep would not begin. Those that found no room in the queue count too: the kernel keeps them, and all
  * later ones behind them, until somebody asks, as fl_ring_reap does when it finds the queue empty. */
 FL_INLINE bool fl_ring_ready(struct fl_ring *ring)
 {
     if (unlikely(fl_ring_polls(ring)))
-        return load_acquire(&ring->epoll.fetched) != 0; /* own: the lock */
+        return load_acquire(&ring->epoll.fetched) != 0 || fl_epoll_overdue(ring); /* own: the lock */
     _Atomic(unsigned) *head = fl_atomic(unsigned, ring->uring.cq.khead), *tail = fl_atomic(unsigned, ring->uring.cq.ktail);
     return load_relaxed(head) != load_acquire(tail) || /* hint: whoever reaps looks again under the lock */
            unlikely(load_relaxed(fl_atomic(unsigned, ring->uring.sq.kflags)) & IORING_SQ_CQ_OVERFLOW); /* hint: as above */

@@ -55,7 +55,7 @@ static int stand(filch_case *c, struct fl_task *task, int32_t won)
     if (thread)
         w = w->runtime->workers[0];
     struct io_uring_sqe sqe;
-    io_uring_prep_poll_add(&sqe, c->fd_, (unsigned)c->events_);
+    io_uring_prep_poll_add(&sqe, c->fd_, (unsigned)c->events_ & 0xffff);
     fl_lock_take(&w->ring.lock);
     int r = fl_ring_queue_locked(&w->ring, &sqe, &room->op);
     fl_lock_give(&w->ring.lock);

@@ -224,6 +224,51 @@ Test(close, whoever_waited_reads_nothing_of_the_next_file_with_the_number)
     without_reliefs(reuse);
 }
 
+/* ---- another file at the number, behind our back ---- */
+
+static int answer_later(void *arg)
+{
+    int fd = *(int *)arg;
+    must(filch_sleep(FILCH_MSEC(1)) == 0); /* the receiver waits by then */
+    must(send(fd, "abc", 3, 0) == 3);
+    return 0;
+}
+
+/* It receives, with room for more than comes, so that it would trust in what the back-end knows of the socket. */
+static void receive_a_little(int fd, int peer)
+{
+    char bytes[16];
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, answer_later, &peer) == 0);
+    int64_t before = filch_now();
+    must(filch_recv(fd, bytes, sizeof bytes, 0) == 3 && filch_now() - before < FILCH_SEC(1));
+    must(filch_join(&s) == 0);
+}
+
+static int come_back(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        int ends[2], other[2];
+        tcp_pair(ends);
+        (i & 1 ? unix_pair : tcp_pair)(other);
+        for (int k = 0; k < 4; k++)
+            receive_a_little(ends[0], ends[1]);
+        must(dup2(other[0], ends[0]) == ends[0]);
+        for (int k = 0; k < 4; k++)
+            receive_a_little(ends[0], other[1]);
+        close_pair(ends);
+        close_pair(other);
+    }
+    return 0;
+}
+
+Test(close, who_receives_from_another_socket_of_the_number_hears_of_it)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, come_back, NULL) == 0);
+}
+
 /* ---- races ---- */
 
 struct race {

@@ -6,6 +6,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -47,11 +49,11 @@ static void note(struct fl_ring_op *op, int32_t res, uint32_t flags)
     add_release(&probe->told, 1); /* [told] pairs with whoever waits for it */
 }
 
-static int begin(struct probe *probe, int fd, short events)
+static int begin(struct probe *probe, int fd, unsigned events)
 {
     struct io_uring_sqe sqe;
     *probe = (struct probe){.op.done = note};
-    io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
+    io_uring_prep_poll_add(&sqe, fd, events);
     fl_lock_take(&ring.lock);
     int r = fl_ring_queue_locked(&ring, &sqe, &probe->op);
     fl_lock_give(&ring.lock);
@@ -342,6 +344,189 @@ static void *thief(void *arg)
         fl_ring_reap(&ring, false);
     return NULL;
 }
+
+/* ---- edges, and trust in them ---- */
+
+#define TRUSTING (POLLIN | FL_EPOLL_EDGE | FL_EPOLL_TRUST)
+
+/* A TCP connection in place of the pair. */
+static void over_tcp(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 1) == 0);
+    cr_assert(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    cr_assert(connect(peer, (struct sockaddr *)&address, length) == 0);
+    int accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK), one = 1;
+    cr_assert(accepted >= 0 && dup2(accepted, ends[0]) == ends[0] && dup2(peer, ends[1]) == ends[1]);
+    cr_assert_eq(setsockopt(ends[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
+    close(accepted), close(peer), close(listener);
+}
+
+static uint32_t tellings(int fd)
+{
+    return ring.epoll.chunks[fd / 256][fd % 256].telling;
+}
+
+/* Once a receiver has been told, and has found the socket empty. */
+static void come_to_trust(void)
+{
+    struct probe probe;
+    over_tcp();
+    cr_assert_eq(begin(&probe, ends[0], POLLIN | FL_EPOLL_EDGE), 0);
+    cr_assert(now(&probe) == 0 && write(ends[1], "x", 1) == 1);
+    cr_assert_eq(now(&probe), POLLIN);
+    drain(ends[0]);
+}
+
+Test(epoll, who_trusts_costs_no_telling_and_is_told)
+{
+    struct probe probe;
+    come_to_trust();
+    uint32_t before = tellings(ends[0]);
+    for (int i = 0; i < 1000; i++) {
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        cr_assert(now(&probe) == 0 && write(ends[1], "x", 1) == 1);
+        cr_assert_eq(now(&probe), POLLIN);
+        drain(ends[0]);
+    }
+    cr_assert_leq(tellings(ends[0]) - before, 100); /* a wait may last, on a machine with much else to do */
+}
+
+Test(epoll, an_end_behind_what_was_received_is_told_to_who_trusts)
+{
+    struct probe probe;
+    char byte;
+    come_to_trust();
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert(write(ends[1], "x", 1) == 1 && shutdown(ends[1], SHUT_WR) == 0);
+    cr_assert(now(&probe) & POLLIN);
+    cr_assert_eq(read(ends[0], &byte, 1), 1);
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert(now(&probe) & POLLIN);
+}
+
+Test(epoll, an_end_that_comes_while_the_receiver_is_busy_is_told_to_who_trusts)
+{
+    struct probe probe;
+    char byte;
+    come_to_trust();
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&probe), POLLIN);
+    cr_assert_eq(shutdown(ends[1], SHUT_WR), 0);
+    cr_assert_eq(read(ends[0], &byte, 1), 1);
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert(now(&probe) & POLLIN);
+}
+
+Test(epoll, what_comes_while_nobody_waits_is_told_to_who_trusts)
+{
+    struct probe probe;
+    come_to_trust();
+    for (int edges = 1; edges < 5; edges++) {
+        for (int i = 0; i < edges; i++) {
+            cr_assert_eq(write(ends[1], "x", 1), 1);
+            fl_ring_reap(&ring, true);
+        }
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        cr_assert_eq(now(&probe), POLLIN);
+        drain(ends[0]);
+    }
+}
+
+Test(epoll, a_socket_that_nobody_waits_at_is_silenced)
+{
+    come_to_trust();
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(write(ends[1], "x", 1), 1);
+        fl_ring_reap(&ring, true);
+    }
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, 1000000);
+    cr_assert(!fl_ring_ready(&ring));
+}
+
+/* With a sleep that has no end of its own: trust is verified in it. */
+static bool told_in_time(struct probe *probe)
+{
+    for (int i = 0; i < 10; i++) {
+        if (now(probe))
+            return true;
+        fl_ring_sleep(&ring, INT64_MAX);
+    }
+    return false;
+}
+
+Test(epoll, trust_in_what_is_another_file_by_now_is_verified)
+{
+    struct probe probe;
+    come_to_trust();
+    int other[2];
+    over_tcp(); /* at the same number */
+    cr_assert(begin(&probe, ends[0], TRUSTING) == 0 && write(ends[1], "x", 1) == 1);
+    cr_assert(told_in_time(&probe));
+
+    come_to_trust(); /* the same with what cannot be trusted at all */
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, other), 0);
+    cr_assert_eq(dup2(other[0], ends[0]), ends[0]);
+    cr_assert(write(other[1], "x", 1) == 1 && write(other[1], "y", 1) == 1);
+    for (int i = 0; i < 2; i++) {
+        char byte;
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        cr_assert((i == 0 ? told_in_time(&probe) : now(&probe) != 0) && read(ends[0], &byte, 1) == 1); /* the second one is no edge */
+    }
+}
+
+Test(epoll, there_is_no_trust_in_a_number_that_was_closed_or_made)
+{
+    struct probe probe;
+    for (int i = 0; i < 2; i++) {
+        come_to_trust();
+        over_tcp();
+        if (i == 0)
+            fl_epoll_made(&ring, ends[0]);
+        else
+            fl_epoll_closing(&ring, ends[0]);
+        uint32_t before = tellings(ends[0]);
+        cr_assert(begin(&probe, ends[0], TRUSTING) == 0 && tellings(ends[0]) == before + 1 && write(ends[1], "x", 1) == 1);
+        cr_assert_eq(now(&probe), POLLIN);
+    }
+}
+
+Test(epoll, who_trusts_is_cancelled_and_the_next_one_told)
+{
+    struct probe probe, other;
+    come_to_trust();
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+        if (i & 1)
+            fl_ring_sleep(&ring, INT64_MAX); /* its line is verified without it */
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        if (i & 2)
+            cr_assert_eq(begin(&other, ends[0], POLLIN), 0);
+        cr_assert_eq(write(ends[1], "x", 1), 1);
+        cr_assert(now(&probe) == POLLIN && (!(i & 2) || now(&other) == POLLIN));
+        drain(ends[0]);
+        if (i >= 8)
+            i += 3; /* those with a sleep take their time */
+    }
+}
+
+Test(epoll, nobody_trusts_but_tcp)
+{
+    struct probe probe;
+    cr_assert_eq(begin(&probe, ends[0], POLLIN | FL_EPOLL_EDGE), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    cr_assert_eq(now(&probe), POLLIN);
+    uint32_t before = tellings(ends[0]);
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert(tellings(ends[0]) == before + 1 && now(&probe) == POLLIN);
+}
+
+/* ---- who asks ---- */
 
 Test(epoll, thieves_tell_each_once_and_lose_no_wake)
 {
