@@ -18,7 +18,7 @@
 #include "bench.h"
 #include "util.h"
 
-#define TRIALS 128
+#define TRIALS 256
 #define FIRST_GUESS 3.0 /* seconds a run, as long as none is known */
 
 static const char usage[] =
@@ -46,19 +46,37 @@ static const struct plan {
     const char *name, *params;
 } plans[] = {
     {"fork", "n=30"},
+    {"integrate", "n=1000,epsilon=1e-9"},
     {"flat", "tasks=1000000"},
     {"batch", "batches=1000,tasks=1000"},
     {"skynet", "levels=6"},
     {"uts", "tree=T1"},
+    {"uts", "tree=T3"},
+    {"uts", "tree=deep"},
+    {"uts", "tree=chains"},
     {"queens", "n=11"},
     {"sort", "n=10000000,grain=16384"},
     {"matmul", "n=768"},
+    {"strassen", "n=1024,cutoff=64"},
+    {"cholesky", "n=2048,tile=64"},
+    {"nbody", "bodies=20000,steps=10"},
+    {"wavefront", "n=16384,tile=256"},
+    {"histogram", "bytes=100000000,grain=65536"},
     {"yield", "tasks=1000,switches=5000000"},
     {"pingpong", "rounds=500000"},
+    {"threadring", "passes=1000000,tasks=503"},
+    {"chameneos", "creatures=10,meetings=500000"},
     {"chan", "items=2000000,capacity=256"},
+    {"prodcons", "items=200000,fan=4,levels=4,capacity=64"},
+    {"select", "channels=8,capacity=256,items=1000000"},
     {"park", "tasks=100000"},
+    {"cancel", "tasks=100000"},
     {"timers", "tasks=100000,longest=1000"},
+    {"mix", "units=4000,rounds=50000,sleepers=100,longest=20"},
     {"mutex", "tasks=8,pairs=2000000"},
+    {"rwlock", "tasks=8,rounds=250000,readers=95"},
+    {"sem", "tasks=8,units=4,pairs=2000000"},
+    {"cond", "waiters=10000,rounds=5"},
 };
 
 struct options {
@@ -223,35 +241,57 @@ static bool somebody_can(const struct compare_systems *systems, const char *work
     return can;
 }
 
-/* One of `fork`, `fork:n=20`. */
-static int add_trial(struct compare_trial *trial, const struct compare_systems *systems, const char *definition, unsigned workers)
+/* Parameters of `plan`, and of `definition` behind its name: `fork`, `fork:n=20`. */
+static int add_trial(struct compare_trial *trials, unsigned index, const struct compare_systems *systems, const struct plan *plan,
+                     const char *definition, unsigned workers)
 {
+    struct compare_trial *trial = &trials[index];
     size_t length = strcspn(definition, ":");
-    const struct plan *plan = plan_of(definition, length);
     *trial = (struct compare_trial){.workers = workers, .cpus = choose_cpus(workers), .params = json_object()};
     snprintf(trial->workload, sizeof trial->workload, "%.*s", (int)length, definition);
     int r = plan ? read_params(trial->params, plan->params) : 0;
     if (r == 0)
         r = read_params(trial->params, definition + length + (definition[length] == ':'));
     if (r == 0)
-        compare_plan(trial, systems);
+        compare_plan(trials, index, systems);
     return r;
+}
+
+/* What the user asks for: a workload with parameters, or a plan. */
+struct wish {
+    const struct plan *plan;
+    const char *definition;
+};
+
+/* A name alone stands for all plans that it has. @return how many wishes there are then */
+static unsigned add_wishes(struct wish *wishes, unsigned count, const char *name)
+{
+    const struct plan *plan = plan_of(name, strcspn(name, ":"));
+    if (strchr(name, ':') || !plan) {
+        if (count < TRIALS)
+            wishes[count++] = (struct wish){plan, name};
+        return count;
+    }
+    for (; count < TRIALS && plan < plans + BENCH_COUNT(plans); plan++)
+        if (strcmp(plan->name, name) == 0)
+            wishes[count++] = (struct wish){plan, name};
+    return count;
 }
 
 /* @return how many, or -EINVAL */
 static int add_trials(struct compare_trial *trials, const struct compare_systems *systems, const struct options *options, int count,
                       char *const names[])
 {
-    const char *definitions[TRIALS];
-    unsigned definition_count = 0, trial_count = 0;
-    for (int i = 0; i < count && definition_count < TRIALS; i++)
-        definitions[definition_count++] = names[i];
+    struct wish wishes[TRIALS];
+    unsigned wish_count = 0, trial_count = 0;
+    for (int i = 0; i < count; i++)
+        wish_count = add_wishes(wishes, wish_count, names[i]);
     for (unsigned i = 0; count == 0 && i < BENCH_COUNT(plans); i++)
         if (somebody_can(systems, plans[i].name))
-            definitions[definition_count++] = plans[i].name;
-    for (unsigned i = 0; i < definition_count; i++)
-        for (unsigned w = 0; w < options->workers_count && trial_count < TRIALS; w++)
-            if (add_trial(&trials[trial_count++], systems, definitions[i], options->workers[w]) < 0)
+            wishes[wish_count++] = (struct wish){&plans[i], plans[i].name};
+    for (unsigned i = 0; i < wish_count; i++)
+        for (unsigned w = 0; w < options->workers_count && trial_count < TRIALS; w++, trial_count++)
+            if (add_trial(trials, trial_count, systems, wishes[i].plan, wishes[i].definition, options->workers[w]) < 0)
                 return -EINVAL;
     return (int)trial_count;
 }

@@ -86,8 +86,9 @@ int compare_add_external(struct compare_systems *systems, const char *definition
 
 void compare_systems_fini(struct compare_systems *systems);
 
-/** Fills in a trial's entries: everybody who can express the workload, and a filch for each set of parameters. */
-void compare_plan(struct compare_trial *trial, const struct compare_systems *systems);
+/** Fills in the entries of trials[index]: everybody who can express the workload, and a filch for each set of parameters. Who can stand no
+ * more than what it does in a trial before this one is left out. */
+void compare_plan(struct compare_trial *trials, unsigned index, const struct compare_systems *systems);
 
 /** The arguments of an entry, for compare_run. @return to be freed, the words in it belong to entry->command */
 char **compare_argv(const struct compare_entry *entry);

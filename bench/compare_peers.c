@@ -192,15 +192,28 @@ int compare_add_external(struct compare_systems *systems, const char *definition
 
 /* ---- a trial's entries ---- */
 
+/* Whether `wanted` is what a limit allows. @return NULL, or what takes its place: the limit, of several texts the first */
+static json_t *replaced(const json_t *wanted, json_t *limit)
+{
+    if (json_is_number(limit))
+        return json_is_number(wanted) && json_number_value(wanted) <= json_number_value(limit) ? NULL : json_incref(limit);
+    const char *texts = json_string_value(limit), *text = json_string_value(wanted);
+    size_t length = text ? strlen(text) : 0;
+    for (const char *at = texts; at && text && *at; at += strcspn(at, "|"), at += *at == '|')
+        if (strcspn(at, "|") == length && strncmp(at, text, length) == 0)
+            return NULL;
+    return texts ? json_stringn(texts, strcspn(texts, "|")) : json_incref(limit);
+}
+
 static json_t *limited(const json_t *params, const json_t *most)
 {
     json_t *mine = json_deep_copy(params), *limit;
     const char *key;
     json_object_foreach((json_t *)most, key, limit)
     {
-        json_t *wanted = json_object_get(mine, key);
-        if (!wanted || !json_is_number(wanted) || !json_is_number(limit) || json_number_value(wanted) > json_number_value(limit))
-            json_object_set(mine, key, limit);
+        json_t *instead = replaced(json_object_get(mine, key), limit);
+        if (instead)
+            json_object_set_new(mine, key, instead);
     }
     return mine;
 }
@@ -272,8 +285,21 @@ static unsigned enter(struct compare_trial *trial, const struct compare_system *
     return index;
 }
 
-void compare_plan(struct compare_trial *trial, const struct compare_systems *systems)
+/* Whether the peer does just this in an earlier trial. */
+static bool done_before(const struct compare_trial *trials, unsigned index, const struct compare_system *system, const json_t *params)
 {
+    const struct compare_trial *trial = &trials[index];
+    for (unsigned t = 0; t < index; t++)
+        for (unsigned i = 0; i < trials[t].count && trials[t].workers == trial->workers; i++)
+            if (strcmp(trials[t].workload, trial->workload) == 0 && trials[t].entries[i].system == system &&
+                json_equal(trials[t].entries[i].params, params))
+                return true;
+    return false;
+}
+
+void compare_plan(struct compare_trial *trials, unsigned index, const struct compare_systems *systems)
+{
+    struct compare_trial *trial = &trials[index];
     enter(trial, &systems->all[0], json_deep_copy(trial->params), 0);
     for (unsigned i = 1; i < systems->count; i++) {
         const struct compare_system *system = &systems->all[i];
@@ -281,6 +307,10 @@ void compare_plan(struct compare_trial *trial, const struct compare_systems *sys
         if (system->workloads && !most)
             continue;
         json_t *params = limited(trial->params, most);
+        if (!json_equal(params, trial->params) && done_before(trials, index, system, params)) {
+            json_decref(params);
+            continue;
+        }
         unsigned against = 0;
         while (against < trial->count &&
                (trial->entries[against].system != &systems->all[0] || !json_equal(trial->entries[against].params, params)))
