@@ -20,13 +20,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "util.h"
-
-enum { BLUE, RED, YELLOW, COLOURS };
+#include "kernels/chameneos.h"
 
 static int64_t creatures = 10, meetings = 2000000;
-
-static const unsigned row[] = {BLUE, RED, YELLOW, RED, YELLOW, BLUE, RED, YELLOW, RED, BLUE};
 
 struct creature;
 
@@ -47,18 +43,9 @@ struct forest {
 struct creature {
     struct forest *forest;
     filch_event met_one; /* of the kind that resets itself */
-    unsigned colour;
-    bool closed; /* what the broker says instead of a meeting */
-    int64_t met, met_itself;
+    bool closed;         /* what the broker says instead of a meeting */
+    struct chameneos self;
 };
-
-static void meet(struct creature *one, struct creature *other)
-{
-    one->colour = other->colour = (2 * COLOURS - one->colour - other->colour) % COLOURS;
-    one->met++;
-    other->met++;
-    one->met_itself += one == other;
-}
 
 /* ---- mutex ---- */
 
@@ -73,7 +60,7 @@ static bool enter(struct creature *self, bool *ret_wait)
     here->waiting = other ? NULL : self;
     if (other) {
         here->left--;
-        meet(self, other);
+        chameneos_meet(&self->self, &other->self);
         filch_event_set(&other->met_one);
     }
     return true;
@@ -116,7 +103,7 @@ static int broker(void *arg)
             r = gate_recv(forest->gate, &other);
         if (r < 0)
             return r;
-        meet(one, other);
+        chameneos_meet(&one->self, &other->self);
         filch_event_set(&one->met_one);
         filch_event_set(&other->met_one);
     }
@@ -144,28 +131,24 @@ static int live_all(struct forest *forest, filch_fn *live, filch_fn *beside)
 static void live_serially(struct forest *forest)
 {
     for (int64_t i = 0, left = meetings; left > 0; left--, i = (i + 2) % creatures)
-        meet(&forest->all[i], &forest->all[(i + 1) % creatures]);
+        chameneos_meet(&forest->all[i].self, &forest->all[(i + 1) % creatures].self);
 }
 
-static int64_t colours(const struct forest *forest)
+static struct chameneos sum_of(const struct forest *forest)
 {
-    int64_t sum = 0;
+    struct chameneos sum = {0};
     for (int64_t i = 0; i < creatures; i++)
-        sum += forest->all[i].colour;
-    return sum % COLOURS;
+        chameneos_add(&sum, &forest->all[i].self);
+    return sum;
 }
 
-static void report(struct bench_run *run, int64_t start, const struct forest *forest, int64_t colours_before)
+static void report(struct bench_run *run, int64_t start, const struct forest *forest, unsigned colours_before)
 {
-    int64_t met = 0, met_itself = 0;
     bench_result(run, (double)(filch_now() - start) / (double)meetings);
-    for (int64_t i = 0; i < creatures; i++) {
-        met += forest->all[i].met;
-        met_itself += forest->all[i].met_itself;
-    }
-    bench_check(run, "met", met, 2 * meetings);
-    bench_check(run, "met_itself", met_itself, 0);
-    bench_check(run, "colours", colours(forest), colours_before);
+    struct chameneos sum = sum_of(forest);
+    bench_check(run, "met", sum.met, 2 * meetings);
+    bench_check(run, "met_itself", sum.met_itself, 0);
+    bench_check(run, "colours", sum.colour, colours_before);
 }
 
 static int chameneos(struct bench_run *run, filch_fn *live, filch_fn *beside)
@@ -173,9 +156,10 @@ static int chameneos(struct bench_run *run, filch_fn *live, filch_fn *beside)
     struct forest forest = {.place = FILCH_MUTEX_OF_INIT({.left = meetings}), .all = calloc((size_t)creatures, sizeof *forest.all)};
     int r = forest.all ? gate_new(0, &forest.gate) : -ENOMEM;
     for (int64_t i = 0; r == 0 && i < creatures; i++)
-        forest.all[i] = (struct creature){.forest = &forest, .met_one = FILCH_EVENT_AUTO, .colour = row[(size_t)i % BENCH_COUNT(row)]};
+        forest.all[i] = (struct creature){.forest = &forest, .met_one = FILCH_EVENT_AUTO, .self = chameneos_begin(i)};
     if (r == 0) {
-        int64_t before = colours(&forest), start = filch_now();
+        unsigned before = sum_of(&forest).colour;
+        int64_t start = filch_now();
         if (live)
             r = live_all(&forest, live, beside);
         else

@@ -15,40 +15,14 @@
  * runs. */
 #include "bench.h"
 
-#include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "util.h"
+#include "kernels/histogram.h"
 
-#define BINS 256
-#define SETS 4
+#define BINS HISTOGRAM_BINS
 
-enum { DATA_UNIFORM, DATA_SKEWED, DATA_SAME };
-
-static int64_t bytes = 100000000, grain = 65536, seed = 1;
-static unsigned kind;
-static uint8_t *data;
-static int64_t sum, squares;
-
-/* ---- a part ---- */
-
-static void count(const uint8_t *part, int64_t length, uint32_t ret_bins[BINS])
-{
-    uint32_t sets[SETS][BINS];
-    int64_t i = 0;
-    memset(sets, 0, sizeof sets);
-    for (; i + SETS <= length; i += SETS)
-        for (int k = 0; k < SETS; k++)
-            sets[k][part[i + k]]++;
-    for (; i < length; i++)
-        sets[0][part[i]]++;
-    for (int bin = 0; bin < BINS; bin++)
-        ret_bins[bin] = sets[0][bin] + sets[1][bin] + sets[2][bin] + sets[3][bin];
-}
-
-/* ---- in parallel ---- */
+static struct histogram input = {.bytes = 100000000, .seed = 1};
+static int64_t grain = 65536;
 
 struct common {
     atomic_int_fast64_t bins[BINS];
@@ -58,7 +32,7 @@ static int count_part(void *arg, int64_t begin, int64_t end)
 {
     struct common *common = arg;
     uint32_t bins[BINS];
-    count(data + begin, end - begin, bins);
+    histogram_count(input.data + begin, end - begin, bins);
     for (int bin = 0; bin < BINS; bin++)
         if (bins[bin])
             atomic_fetch_add(&common->bins[bin], bins[bin]);
@@ -74,7 +48,7 @@ static int count_range(void *arg)
 {
     struct range *range = arg, right;
     if (range->end - range->begin <= grain) {
-        count(data + range->begin, range->end - range->begin, range->bins);
+        histogram_count(input.data + range->begin, range->end - range->begin, range->bins);
         return 0;
     }
     int64_t end = range->end, middle = range->begin + (end - range->begin) / 2;
@@ -96,23 +70,19 @@ static int count_range(void *arg)
 
 static void report(struct bench_run *run, int64_t start, const int64_t bins[BINS])
 {
-    int64_t got = 0, got_sum = 0, got_squares = 0;
+    int64_t bytes, sum, squares;
     bench_result(run, (double)(filch_now() - start) / 1e6);
-    for (int bin = 0; bin < BINS; bin++) {
-        got += bins[bin];
-        got_sum += bin * bins[bin];
-        got_squares += bin * bin * bins[bin];
-    }
-    bench_check(run, "bytes", got, bytes);
-    bench_check(run, "sum", got_sum, sum);
-    bench_check(run, "squares", got_squares, squares);
+    histogram_sums(bins, &bytes, &sum, &squares);
+    bench_check(run, "bytes", bytes, input.bytes);
+    bench_check(run, "sum", sum, input.sum);
+    bench_check(run, "squares", squares, input.squares);
 }
 
 static int for_(struct bench_run *run)
 {
     struct common common = {0};
     int64_t bins[BINS], start = filch_now();
-    int r = filch_for(0, bytes, grain, count_part, &common);
+    int r = filch_for(0, input.bytes, grain, count_part, &common);
     for (int bin = 0; bin < BINS; bin++)
         bins[bin] = atomic_load(&common.bins[bin]);
     report(run, start, bins);
@@ -127,7 +97,7 @@ static void widen(const uint32_t from[BINS], int64_t ret_bins[BINS])
 
 static int scope(struct bench_run *run)
 {
-    struct range all = {.end = bytes};
+    struct range all = {.end = input.bytes};
     int64_t bins[BINS], start = filch_now();
     int r = count_range(&all);
     widen(all.bins, bins);
@@ -139,44 +109,23 @@ static int serial(struct bench_run *run)
 {
     uint32_t counted[BINS];
     int64_t bins[BINS], start = filch_now();
-    count(data, bytes, counted);
+    histogram_count(input.data, input.bytes, counted);
     widen(counted, bins);
     report(run, start, bins);
     return 0;
 }
 
-static uint8_t make(uint64_t random)
-{
-    switch (kind) {
-    case DATA_SKEWED:
-        return (uint8_t)(random & random >> 8 & random >> 16);
-    case DATA_SAME:
-        return 170;
-    default:
-        return (uint8_t)random;
-    }
-}
-
 static int prepare(void)
 {
-    uint64_t state = (uint64_t)seed;
-    data = malloc((size_t)bytes);
-    if (!data) {
-        bench_say("histogram: no memory for %lld bytes", (long long)bytes);
-        return -ENOMEM;
-    }
-    sum = squares = 0;
-    for (int64_t i = 0; i < bytes; i++) {
-        int64_t byte = data[i] = make(bench_random(&state));
-        sum += byte;
-        squares += byte * byte;
-    }
-    return 0;
+    int r = histogram_make(&input);
+    if (r < 0)
+        bench_say("histogram: no memory for %lld bytes", (long long)input.bytes);
+    return r;
 }
 
 static void finish(void)
 {
-    free(data);
+    histogram_free(&input);
 }
 
 const struct bench bench_histogram = {
@@ -188,9 +137,9 @@ const struct bench bench_histogram = {
     .forms = {{"for", for_, BENCH_TASK}, {"scope", scope, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
     .params =
         {
-            BENCH_INT("bytes", bytes, 1, 4e9, "how many"),
+            BENCH_INT("bytes", input.bytes, 1, 4e9, "how many"),
             BENCH_INT("grain", grain, 1024, 4e9, "bytes counted in one go"),
-            BENCH_CHOICE("data", kind, "uniform|skewed|same", "what they are"),
-            BENCH_INT("seed", seed, 0, INT32_MAX, "of the random bytes"),
+            BENCH_CHOICE("data", input.kind, HISTOGRAM_DATA, "what they are"),
+            BENCH_INT("seed", input.seed, 0, INT32_MAX, "of the random bytes"),
         },
 };

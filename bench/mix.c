@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "kernels/mix.h"
 #include "util.h"
 
 #define MOST_SAMPLES 100000 /* of lateness, in all */
@@ -38,10 +39,7 @@ struct sleeper {
 static int compute(void *arg)
 {
     struct unit *unit = arg;
-    uint64_t state = unit->number;
-    unit->result = 0;
-    for (int64_t i = 0; i < rounds; i++)
-        unit->result += bench_random(&state);
+    unit->result = mix_unit(unit->number, rounds);
     return 0;
 }
 
@@ -67,7 +65,7 @@ static int sleep_on(void *arg)
     struct sleeper *self = arg;
     filch_latch_add(self->begun, -1);
     for (;;) {
-        int64_t ns = (int64_t)(bench_random(&self->state) % (uint64_t)FILCH_MSEC(longest)), start = filch_now();
+        int64_t ns = mix_nap(&self->state, longest), start = filch_now();
         int r = filch_sleep(ns);
         if (r < 0)
             return r == -ECANCELED ? 0 : r;

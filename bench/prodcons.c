@@ -14,36 +14,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MOST_FAN 16
+#include "kernels/prodcons.h"
 
 static int64_t items = 500000, fan = 4, levels = 4, bound = 64;
 
 FILCH_CHAN_OF(numbers, int64_t);
-
-/* What arrived at the leaves below. */
-struct sums {
-    int64_t count, sum, least, most;
-};
-
-static void add_leaf(struct sums *sums, int64_t count, int64_t sum)
-{
-    *sums = (struct sums){count, sum, count, count};
-}
-
-static void add_up(struct sums *sums, const struct sums *below)
-{
-    sums->count += below->count;
-    sums->sum += below->sum;
-    sums->least = sums->least < below->least ? sums->least : below->least;
-    sums->most = sums->most > below->most ? sums->most : below->most;
-}
 
 /* ---- with channels ---- */
 
 struct node {
     numbers *in; /* NULL: the root, which makes them */
     int64_t level;
-    struct sums sums;
+    struct prodcons_sums sums;
 };
 
 static int next_number(const struct node *node, int64_t *number)
@@ -61,7 +43,7 @@ static int consume(struct node *node)
         count++;
         sum += number;
     }
-    add_leaf(&node->sums, count, sum);
+    node->sums = prodcons_leaf(count, sum);
     return r == -EPIPE ? 0 : r;
 }
 
@@ -86,7 +68,7 @@ static int deal_out(const struct node *node, struct node *child)
 
 static int produce(void *arg)
 {
-    struct node *node = arg, child[MOST_FAN] = {{0}};
+    struct node *node = arg, child[PRODCONS_MOST_FAN] = {{0}};
     int r = 0;
     if (node->level == levels)
         return consume(node);
@@ -98,7 +80,7 @@ static int produce(void *arg)
         r = deal_out(node, child);
     node->sums = child[0].sums;
     for (int64_t i = 1; i < fan; i++)
-        add_up(&node->sums, &child[i].sums);
+        prodcons_add(&node->sums, &child[i].sums);
     for (int64_t i = 0; i < fan; i++)
         numbers_free(child[i].in);
     return r;
@@ -138,12 +120,12 @@ static struct plain *grow(int64_t *ret_inner, int64_t *ret_nodes)
 
 /* ---- one run ---- */
 
-static void report(struct bench_run *run, int64_t start, const struct sums *sums)
+static void report(struct bench_run *run, int64_t start, const struct prodcons_sums *sums)
 {
     bench_result(run, (double)(filch_now() - start) / (double)(items * levels));
     bench_check(run, "items", sums->count, items);
     bench_check(run, "sum", sums->sum, items * (items + 1) / 2);
-    bench_check(run, "dealt_fairly", sums->most - sums->least <= 1, 1);
+    bench_check(run, "dealt_fairly", prodcons_fair(sums), 1);
 }
 
 static int chan(struct bench_run *run)
@@ -159,16 +141,16 @@ static int serial(struct bench_run *run)
 {
     int64_t inner, count;
     struct plain *nodes = grow(&inner, &count);
-    struct sums sums, leaf;
+    struct prodcons_sums sums, leaf;
     if (!nodes)
         return -ENOMEM;
     int64_t start = filch_now();
     for (int64_t number = 1; number <= items; number++)
         deal(nodes, number);
-    add_leaf(&sums, nodes[inner].count, nodes[inner].sum);
+    sums = prodcons_leaf(nodes[inner].count, nodes[inner].sum);
     for (int64_t i = inner + 1; i < count; i++) {
-        add_leaf(&leaf, nodes[i].count, nodes[i].sum);
-        add_up(&sums, &leaf);
+        leaf = prodcons_leaf(nodes[i].count, nodes[i].sum);
+        prodcons_add(&sums, &leaf);
     }
     report(run, start, &sums);
     free(nodes);
@@ -195,7 +177,7 @@ const struct bench bench_prodcons = {
     .params =
         {
             BENCH_INT("items", items, 1, 1e9, "that the root makes"),
-            BENCH_INT("fan", fan, 1, MOST_FAN, "consumers of each producer"),
+            BENCH_INT("fan", fan, 1, PRODCONS_MOST_FAN, "consumers of each producer"),
             BENCH_INT("levels", levels, 1, 20, "of channels"),
             BENCH_INT("capacity", bound, 0, 1e6, "of each channel; 0: a rendezvous"),
         },

@@ -7,31 +7,22 @@
  * 4,096 tiles of some hundred microseconds, and not more than 64 of them at a time. Sequence alignment by Smith and Waterman has the
  * same form, and so has many a sweep over a grid.
  *
- * Only what lies between tiles is kept: the row of cells above each column of tiles, the column to the left of each row of them, and
- * the corners.
- *
  * Forms: `count`, a tile has a count of those it still waits for; whoever takes it to zero spawns it, into the one scope around all,
  * or goes on with it itself if it is the one to the right. `events`, a task a tile from the start, which waits for the events of the
  * two. They are spawned last tile first, since a worker takes its newest child first. `diagonal`, what one does without either: all
  * tiles of a diagonal, then a join. `serial`, tile after tile.
  *
  * The lowest row of cells, the distances of all beginnings of one string from the whole of the other, is checked against one found in
- * another way, 64 cells at a time, bit by bit (Myers, "A fast bit-vector algorithm for approximate string matching based on dynamic
- * programming", JACM 1999; blocks as in Hyyrö, 2003). The runtime is started once for all runs. */
+ * another way (kernels/wavefront.h). The runtime is started once for all runs. */
 #include "bench.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "util.h"
+#include "kernels/wavefront.h"
 
-#define LETTERS 4
-#define MOST_TILES 1024 /* along an edge */
-
-static int64_t n = 16384, tile = 256, seed = 1;
-static uint8_t *across, *down; /* the strings */
-static int32_t *expected;      /* the lowest row of cells */
+static struct wavefront strings = {.n = 16384, .tile = 256, .seed = 1};
 
 struct table;
 
@@ -43,39 +34,15 @@ struct tile {
 };
 
 struct table {
+    struct wavefront_cells cells;
     int64_t edge; /* tiles along it */
     struct tile *tiles;
-    int32_t *above, *left; /* above[x]: cell x of the lowest row so far; left[y]: cell y of the rightmost column so far */
-    int32_t *corners;      /* the cell at the upper left of each tile */
     filch_scope *scope;
 };
 
-/* ---- a tile ---- */
-
-static inline int32_t least(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-
 static void compute(const struct tile *self)
 {
-    struct table *table = self->table;
-    int64_t x0 = self->j * tile, y0 = self->i * tile;
-    int64_t width = n - x0 < tile ? n - x0 : tile, height = n - y0 < tile ? n - y0 : tile;
-    int32_t *row = table->above + x0, *column = table->left + y0, corner = table->corners[self->i * table->edge + self->j];
-    for (int64_t y = 0; y < height; y++) {
-        int32_t diagonal = corner, before = column[y];
-        corner = before;
-        for (int64_t x = 0; x < width; x++) {
-            int32_t up = row[x], substituted = diagonal + (across[x0 + x] != down[y0 + y]);
-            before = least(substituted, least(up, before) + 1);
-            diagonal = up;
-            row[x] = before;
-        }
-        column[y] = before;
-    }
-    if (self->i + 1 < table->edge && self->j + 1 < table->edge)
-        table->corners[(self->i + 1) * table->edge + self->j + 1] = row[width - 1];
+    wavefront_compute(&self->table->cells, self->i, self->j);
 }
 
 static struct tile *at(const struct table *table, int64_t i, int64_t j)
@@ -174,35 +141,23 @@ static int fill_serial(struct table *table)
 static void table_free(struct table *table)
 {
     free(table->tiles);
-    free(table->above);
-    free(table->left);
-    free(table->corners);
+    wavefront_cells_free(&table->cells);
 }
 
 static int table_make(struct table *table)
 {
-    int64_t edge = (n + tile - 1) / tile;
-    size_t count = (size_t)(edge * edge);
-    *table = (struct table){
-        .edge = edge,
-        .tiles = calloc(count, sizeof *table->tiles),
-        .above = calloc((size_t)n, sizeof *table->above),
-        .left = calloc((size_t)n, sizeof *table->left),
-        .corners = calloc(count, sizeof *table->corners),
-    };
-    if (!table->tiles || !table->above || !table->left || !table->corners) {
-        table_free(table);
-        return -ENOMEM;
+    int64_t edge = strings.edge;
+    *table = (struct table){.edge = edge, .tiles = calloc((size_t)(edge * edge), sizeof *table->tiles)};
+    int r = table->tiles ? wavefront_cells_make(&table->cells, &strings) : -ENOMEM;
+    if (r < 0) {
+        free(table->tiles);
+        return r;
     }
-    for (int64_t x = 0; x < n; x++)
-        table->above[x] = table->left[x] = (int32_t)(x + 1);
-    for (int64_t i = 0; i < edge; i++) {
-        table->corners[i] = table->corners[i * edge] = (int32_t)(i * tile);
+    for (int64_t i = 0; i < edge; i++)
         for (int64_t j = 0; j < edge; j++) {
             *at(table, i, j) = (struct tile){.table = table, .i = (int32_t)i, .j = (int32_t)j};
             atomic_init(&at(table, i, j)->missing, (i > 0) + (j > 0));
         }
-    }
     return 0;
 }
 
@@ -215,11 +170,9 @@ static int wavefront(struct bench_run *run, int (*fill)(struct table *table))
     int64_t start = filch_now();
     r = fill(&table);
     bench_result(run, (double)(filch_now() - start) / 1e6);
-    int64_t right = 0;
-    for (int64_t x = 0; x < n; x++)
-        right += table.above[x] == expected[x];
-    bench_check(run, "distance", table.above[n - 1], expected[n - 1]);
-    bench_check(run, "right", right, n);
+    int64_t distance, right = wavefront_check(&table.cells, &distance);
+    bench_check(run, "distance", distance, strings.expected[strings.n - 1]);
+    bench_check(run, "right", right, strings.n);
     table_free(&table);
     return r;
 }
@@ -244,82 +197,18 @@ static int serial(struct bench_run *run)
     return wavefront(run, fill_serial);
 }
 
-/* ---- the lowest row in another way ---- */
-
-/* 64 cells of a column as differences from each to the next: the bits say where it is 1 and where -1. */
-struct word {
-    uint64_t plus, minus;
-};
-
-/* Goes on by one column. `in` is the difference along the cells above the word.
- * @return the one along the cell of the bit `last` */
-static int advance(struct word *word, uint64_t equal, int in, uint64_t last)
-{
-    uint64_t vertical = equal | word->minus;
-    if (in < 0)
-        equal |= 1;
-    uint64_t horizontal = (((equal & word->plus) + word->plus) ^ word->plus) | equal;
-    uint64_t plus = word->minus | ~(horizontal | word->plus), minus = word->plus & horizontal;
-    int out = plus & last ? 1 : minus & last ? -1 : 0;
-    plus = plus << 1 | (in > 0);
-    minus = minus << 1 | (in < 0);
-    word->plus = minus | ~(vertical | plus);
-    word->minus = plus & vertical;
-    return out;
-}
-
-static void find_row(struct word *words, uint64_t (*equal)[LETTERS], int64_t count)
-{
-    int32_t found = (int32_t)n;
-    for (int64_t y = 0; y < n; y++)
-        equal[y / 64][down[y]] |= (uint64_t)1 << y % 64;
-    for (int64_t i = 0; i < count; i++)
-        words[i] = (struct word){.plus = ~(uint64_t)0};
-    for (int64_t x = 0; x < n; x++) {
-        int difference = 1;
-        for (int64_t i = 0; i < count; i++)
-            difference = advance(&words[i], equal[i][across[x]], difference, (uint64_t)1 << (i + 1 < count ? 63 : (n - 1) % 64));
-        expected[x] = found += difference;
-    }
-}
-
-static int expect(void)
-{
-    size_t count = ((size_t)n + 63) / 64;
-    struct word *words = calloc(count, sizeof *words);
-    uint64_t(*equal)[LETTERS] = calloc(count, sizeof *equal);
-    if (words && equal)
-        find_row(words, equal, (int64_t)count);
-    int r = words && equal ? 0 : -ENOMEM;
-    free(words);
-    free(equal);
-    return r;
-}
-
 static int prepare(void)
 {
-    uint64_t state = (uint64_t)seed;
-    if ((n + tile - 1) / tile > MOST_TILES) {
-        bench_say("wavefront: --n %lld with --tile %lld makes more than %d tiles along an edge", (long long)n, (long long)tile, MOST_TILES);
-        return -EINVAL;
-    }
-    across = malloc((size_t)n);
-    down = malloc((size_t)n);
-    expected = calloc((size_t)n, sizeof *expected);
-    if (!across || !down || !expected)
-        return -ENOMEM;
-    for (int64_t i = 0; i < n; i++) {
-        across[i] = (uint8_t)(bench_random(&state) % LETTERS);
-        down[i] = (uint8_t)(bench_random(&state) % LETTERS);
-    }
-    return expect();
+    int r = wavefront_make(&strings);
+    if (r == -EINVAL)
+        bench_say("wavefront: --n %lld with --tile %lld makes more than %d tiles along an edge", (long long)strings.n,
+                  (long long)strings.tile, WAVEFRONT_MOST_TILES);
+    return r;
 }
 
 static void finish(void)
 {
-    free(across);
-    free(down);
-    free(expected);
+    wavefront_free(&strings);
 }
 
 const struct bench bench_wavefront = {
@@ -337,8 +226,8 @@ const struct bench bench_wavefront = {
         },
     .params =
         {
-            BENCH_INT("n", n, 1, 1e6, "letters of each string"),
-            BENCH_INT("tile", tile, 1, 1e6, "cells along an edge of a tile"),
-            BENCH_INT("seed", seed, 0, INT32_MAX, "of the strings"),
+            BENCH_INT("n", strings.n, 1, 1e6, "letters of each string"),
+            BENCH_INT("tile", strings.tile, 1, 1e6, "cells along an edge of a tile"),
+            BENCH_INT("seed", strings.seed, 0, INT32_MAX, "of the strings"),
         },
 };
