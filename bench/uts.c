@@ -31,62 +31,24 @@
 #include "uts_tree.h"
 #include "util.h"
 
-#define FEW 8 /* children whose array is in the frame */
+#define FEW 8     /* children whose array is in the frame */
+#define DEFAULT 8 /* of uts_samples */
 
 static struct uts_tree tree = {UTS_GEOMETRIC, UTS_FIXED, 4, 15.0 / 64, 0.5, 10, 4, 19}; /* T1 */
-static unsigned which;                                                                  /* of the samples below */
-
-struct count {
-    int64_t nodes, leaves;
-    uint32_t depth;
-};
-
-static const struct sample {
-    struct uts_tree tree;
-    struct count count;
-} samples[] = {
-    {{UTS_GEOMETRIC, UTS_FIXED, 4, 15.0 / 64, 0.5, 10, 4, 19}, {4130071, 3305118, 10}},
-    {{UTS_GEOMETRIC, UTS_CYCLIC, 6, 15.0 / 64, 0.5, 16, 4, 502}, {4117769, 2342762, 81}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.124875, 0.5, 6, 8, 42}, {4112897, 3599034, 1572}},
-    {{UTS_HYBRID, UTS_LINEAR, 6, 0.234375, 0.5, 16, 4, 1}, {4132453, 3108986, 134}},
-    {{UTS_GEOMETRIC, UTS_LINEAR, 4, 15.0 / 64, 0.5, 20, 4, 34}, {4147582, 2181318, 20}},
-    {{UTS_GEOMETRIC, UTS_FIXED, 4, 15.0 / 64, 0.5, 13, 4, 29}, {102181082, 81746377, 13}},
-    {{UTS_GEOMETRIC, UTS_CYCLIC, 7, 15.0 / 64, 0.5, 23, 4, 220}, {96793510, 53791152, 67}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.200014, 0.5, 6, 5, 7}, {111345631, 89076904, 17844}},
-    {{UTS_GEOMETRIC, UTS_LINEAR, 4, 15.0 / 64, 0.5, 6, 4, 0}, {1732, 1050, 6}}, /* the published program's defaults */
-    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 38}, {4996491, 2499245, 3472}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 30}, {51747899, 25874949, 16604}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 55}, {514989317, 257495658, 53013}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 1, 0.5, 0.5, 6, 2, 75665}, {13715006, 6857503, 12251}},
-    {{UTS_BINOMIAL, UTS_LINEAR, 500, 0.9999, 0.5, 6, 1, 5}, {4766123, 500, 101071}},
-};
-#define SAMPLES "T1|T2|T3|T4|T5|T1L|T2L|T3L|default|B1|B2|B3|deep|chains"
-#define DEFAULT 8
+static unsigned which;                                                                  /* of uts_samples */
 
 /* A node on its way down, and what was found below it, itself included, on the way up. */
 union visit {
     struct uts_node node;
-    struct count below;
+    struct uts_count below;
 };
-
-static inline struct count count_of(const struct uts_node *node, int children)
-{
-    return (struct count){.nodes = 1, .leaves = children == 0, .depth = node->depth};
-}
-
-static inline void add(struct count *sum, const struct count *below)
-{
-    sum->nodes += below->nodes;
-    sum->leaves += below->leaves;
-    sum->depth = below->depth > sum->depth ? below->depth : sum->depth;
-}
 
 /* ---- scope ---- */
 
 static int visit_scope(void *arg);
 
 static inline __attribute__((always_inline)) int children_scope(const struct uts_node *node, int children, union visit *child,
-                                                                struct count *sum)
+                                                                struct uts_count *sum)
 {
     FILCH_SCOPE(s);
     for (int i = 0; i < children; i++) {
@@ -97,17 +59,17 @@ static inline __attribute__((always_inline)) int children_scope(const struct uts
     }
     int r = filch_join(&s);
     for (int i = 0; i < children; i++)
-        add(sum, &child[i].below);
+        uts_count_add(sum, &child[i].below);
     return r;
 }
 
-static __attribute__((noinline)) int few_scope(const struct uts_node *node, int children, struct count *sum)
+static __attribute__((noinline)) int few_scope(const struct uts_node *node, int children, struct uts_count *sum)
 {
     union visit child[FEW];
     return children_scope(node, children, child, sum);
 }
 
-static __attribute__((noinline)) int many_scope(const struct uts_node *node, int children, struct count *sum)
+static __attribute__((noinline)) int many_scope(const struct uts_node *node, int children, struct uts_count *sum)
 {
     union visit *child = malloc((size_t)children * sizeof *child);
     int r = child ? children_scope(node, children, child, sum) : -ENOMEM;
@@ -119,7 +81,7 @@ static int visit_scope(void *arg)
 {
     union visit *visit = arg;
     int children = uts_children(&tree, &visit->node), r = 0;
-    struct count sum = count_of(&visit->node, children);
+    struct uts_count sum = uts_count_of(&visit->node, children);
     if (children > 0)
         r = (children <= FEW ? few_scope : many_scope)(&visit->node, children, &sum);
     visit->below = sum;
@@ -131,7 +93,7 @@ static int visit_scope(void *arg)
 static int visit_frame(void *arg);
 
 static inline __attribute__((always_inline)) int children_frame(const struct uts_node *node, int children, union visit *child,
-                                                                filch_frame *frame, struct count *sum)
+                                                                filch_frame *frame, struct uts_count *sum)
 {
     int r = 0;
     for (int i = 0; i < children; i++) {
@@ -140,19 +102,19 @@ static inline __attribute__((always_inline)) int children_frame(const struct uts
     }
     for (int i = children - 1; i >= 0; i--) {
         r |= filch_meet(&frame[i]);
-        add(sum, &child[i].below);
+        uts_count_add(sum, &child[i].below);
     }
     return r;
 }
 
-static __attribute__((noinline)) int few_frame(const struct uts_node *node, int children, struct count *sum)
+static __attribute__((noinline)) int few_frame(const struct uts_node *node, int children, struct uts_count *sum)
 {
     union visit child[FEW];
     filch_frame frame[FEW];
     return children_frame(node, children, child, frame, sum);
 }
 
-static __attribute__((noinline)) int many_frame(const struct uts_node *node, int children, struct count *sum)
+static __attribute__((noinline)) int many_frame(const struct uts_node *node, int children, struct uts_count *sum)
 {
     union visit *child = malloc((size_t)children * sizeof *child);
     filch_frame *frame = malloc((size_t)children * sizeof *frame);
@@ -166,7 +128,7 @@ static int visit_frame(void *arg)
 {
     union visit *visit = arg;
     int children = uts_children(&tree, &visit->node), r = 0;
-    struct count sum = count_of(&visit->node, children);
+    struct uts_count sum = uts_count_of(&visit->node, children);
     if (children > 0)
         r = (children <= FEW ? few_frame : many_frame)(&visit->node, children, &sum);
     visit->below = sum;
@@ -175,11 +137,11 @@ static int visit_frame(void *arg)
 
 /* ---- serial ---- */
 
-static void visit_serial(const struct uts_node *node, struct count *sum)
+static void visit_serial(const struct uts_node *node, struct uts_count *sum)
 {
     int children = uts_children(&tree, node);
-    struct count self = count_of(node, children);
-    add(sum, &self);
+    struct uts_count self = uts_count_of(node, children);
+    uts_count_add(sum, &self);
     for (int i = 0; i < children; i++) {
         struct uts_node child;
         uts_child(node, i, &child);
@@ -191,10 +153,10 @@ static void visit_serial(const struct uts_node *node, struct count *sum)
 
 static bool published; /* the tree is one whose counts are known */
 
-static void report(struct bench_run *run, int64_t start, struct count got)
+static void report(struct bench_run *run, int64_t start, struct uts_count got)
 {
     bench_result(run, (double)(filch_now() - start) / 1e6);
-    struct count expected = published ? samples[which].count : got;
+    struct uts_count expected = published ? uts_samples[which].count : got;
     bench_check(run, "nodes", got.nodes, expected.nodes);
     bench_check(run, "depth", got.depth, expected.depth);
     bench_check(run, "leaves", got.leaves, expected.leaves);
@@ -226,7 +188,7 @@ static void *visit_all(void *arg)
     int64_t start = filch_now();
     struct uts_node root;
     uts_root(&tree, &root);
-    struct count sum = {0};
+    struct uts_count sum = {0};
     visit_serial(&root, &sum);
     report(run, start, sum);
     return NULL;
@@ -255,7 +217,7 @@ static int prepare(void)
         own |= bench_given(keys[i]);
     if (own && !bench_given("tree"))
         which = DEFAULT;
-    const struct uts_tree *base = &samples[which].tree;
+    const struct uts_tree *base = &uts_samples[which].tree;
     tree.type = bench_given("type") ? tree.type : base->type;
     tree.shape = bench_given("shape") ? tree.shape : base->shape;
     tree.b0 = bench_given("b0") ? tree.b0 : base->b0;
@@ -276,7 +238,7 @@ const struct bench bench_uts = {
     .forms = {{"scope", scope, BENCH_TASK}, {"frame", frame, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
     .params =
         {
-            BENCH_CHOICE("tree", which, SAMPLES, "a published tree, or one of the two deep ones"),
+            BENCH_CHOICE("tree", which, UTS_SAMPLES, "a published tree, or one of the two deep ones"),
             BENCH_CHOICE("type", tree.type, UTS_TYPES, "distribution of children"),
             BENCH_CHOICE("shape", tree.shape, UTS_SHAPES, "geometric: how the expected number of children goes with depth"),
             BENCH_REAL("b0", tree.b0, 0, 1e6, "children of the root, or expected there"),

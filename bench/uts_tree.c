@@ -9,6 +9,24 @@
 
 #define MOST_CHILDREN 100
 
+const struct uts_sample uts_samples[] = {
+    {"T1", {UTS_GEOMETRIC, UTS_FIXED, 4, 15.0 / 64, 0.5, 10, 4, 19}, {4130071, 3305118, 10}},
+    {"T2", {UTS_GEOMETRIC, UTS_CYCLIC, 6, 15.0 / 64, 0.5, 16, 4, 502}, {4117769, 2342762, 81}},
+    {"T3", {UTS_BINOMIAL, UTS_LINEAR, 2000, 0.124875, 0.5, 6, 8, 42}, {4112897, 3599034, 1572}},
+    {"T4", {UTS_HYBRID, UTS_LINEAR, 6, 0.234375, 0.5, 16, 4, 1}, {4132453, 3108986, 134}},
+    {"T5", {UTS_GEOMETRIC, UTS_LINEAR, 4, 15.0 / 64, 0.5, 20, 4, 34}, {4147582, 2181318, 20}},
+    {"T1L", {UTS_GEOMETRIC, UTS_FIXED, 4, 15.0 / 64, 0.5, 13, 4, 29}, {102181082, 81746377, 13}},
+    {"T2L", {UTS_GEOMETRIC, UTS_CYCLIC, 7, 15.0 / 64, 0.5, 23, 4, 220}, {96793510, 53791152, 67}},
+    {"T3L", {UTS_BINOMIAL, UTS_LINEAR, 2000, 0.200014, 0.5, 6, 5, 7}, {111345631, 89076904, 17844}},
+    {"default", {UTS_GEOMETRIC, UTS_LINEAR, 4, 15.0 / 64, 0.5, 6, 4, 0}, {1732, 1050, 6}}, /* the published program's defaults */
+    {"B1", {UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 38}, {4996491, 2499245, 3472}},
+    {"B2", {UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 30}, {51747899, 25874949, 16604}},
+    {"B3", {UTS_BINOMIAL, UTS_LINEAR, 2000, 0.499995, 0.5, 6, 2, 55}, {514989317, 257495658, 53013}},
+    {"deep", {UTS_BINOMIAL, UTS_LINEAR, 1, 0.5, 0.5, 6, 2, 75665}, {13715006, 6857503, 12251}},
+    {"chains", {UTS_BINOMIAL, UTS_LINEAR, 500, 0.9999, 0.5, 6, 1, 5}, {4766123, 500, 101071}},
+    {.name = NULL},
+};
+
 static void digest(uint8_t ret_state[20], const uint8_t *prefix, size_t length, uint32_t number)
 {
     struct sha1_ctx context;

@@ -23,6 +23,7 @@
 
 #include <stdint.h>
 
+#define UTS_SAMPLES "T1|T2|T3|T4|T5|T1L|T2L|T3L|default|B1|B2|B3|deep|chains"
 #define UTS_TYPES "binomial|geometric|hybrid|balanced"
 #define UTS_SHAPES "linear|expdec|cyclic|fixed"
 
@@ -40,8 +41,36 @@ struct uts_node {
     uint32_t depth;
 };
 
+struct uts_count {
+    int64_t nodes, leaves;
+    uint32_t depth;
+};
+
+/* Trees whose counts are known; bench/uts.c says whose they are. */
+struct uts_sample {
+    const char *name;
+    struct uts_tree tree;
+    struct uts_count count;
+};
+
+extern const struct uts_sample uts_samples[]; /* in the order of UTS_SAMPLES; the last has no name */
+
 void uts_root(const struct uts_tree *tree, struct uts_node *ret_root);
 int uts_children(const struct uts_tree *tree, const struct uts_node *node);
 void uts_child(const struct uts_node *parent, int index, struct uts_node *ret_child);
+
+/** Of this node alone. */
+static inline struct uts_count uts_count_of(const struct uts_node *node, int children)
+{
+    struct uts_count count = {1, children == 0, node->depth};
+    return count;
+}
+
+static inline void uts_count_add(struct uts_count *sum, const struct uts_count *below)
+{
+    sum->nodes += below->nodes;
+    sum->leaves += below->leaves;
+    sum->depth = below->depth > sum->depth ? below->depth : sum->depth;
+}
 
 #endif

@@ -135,12 +135,11 @@ static void run_skynet()
     peer_check_skynet(leaves, sum);
 }
 
-static peer_count visit(const uts_node &node)
+static uts_count visit(const uts_node &node)
 {
     int children = uts_children(&peer_tree, &node);
-    peer_count sum;
-    peer_count_node(&sum, &node, children);
-    std::vector<std::pair<uts_node, peer_count>> places(children);
+    uts_count sum = uts_count_of(&node, children);
+    std::vector<std::pair<uts_node, uts_count>> places(children);
     std::vector<fiber> below;
     below.reserve(children);
     for (int i = 0; i < children; i++) {
@@ -149,7 +148,7 @@ static peer_count visit(const uts_node &node)
     }
     for (int i = 0; i < children; i++) {
         below[i].join();
-        peer_count_add(&sum, &places[i].second);
+        uts_count_add(&sum, &places[i].second);
     }
     return sum;
 }
@@ -160,7 +159,7 @@ static void run_uts()
     peer_start();
     uts_node root;
     uts_root(&peer_tree, &root);
-    peer_count sum = visit(root);
+    uts_count sum = visit(root);
     peer_stop(0);
     peer_check_tree(sum);
 }

@@ -114,13 +114,13 @@ static void run_skynet(void)
 
 struct visit {
     struct uts_node node;
-    struct peer_count below;
+    struct uts_count below;
 };
 
 static void visit(struct visit *self)
 {
     int children = uts_children(&peer_tree, &self->node);
-    peer_count_node(&self->below, &self->node, children);
+    self->below = uts_count_of(&self->node, children);
     if (children == 0)
         return;
     struct visit *child = make(children, sizeof *child);
@@ -132,7 +132,7 @@ static void visit(struct visit *self)
     }
 #pragma omp taskwait
     for (int i = 0; i < children; i++)
-        peer_count_add(&self->below, &child[i].below);
+        uts_count_add(&self->below, &child[i].below);
     free(child);
 }
 

@@ -15,6 +15,15 @@
 extern "C" {
 #endif
 
+#include "../kernels/chameneos.h"
+#include "../kernels/cholesky.h"
+#include "../kernels/histogram.h"
+#include "../kernels/integrate.h"
+#include "../kernels/mix.h"
+#include "../kernels/nbody.h"
+#include "../kernels/prodcons.h"
+#include "../kernels/strassen.h"
+#include "../kernels/wavefront.h"
 #include "../uts_tree.h"
 
 struct peer_workload {
@@ -40,6 +49,7 @@ extern int peer_workers;
 
 /** The value of --key, or `otherwise`. */
 int64_t peer_number(const char *key, int64_t otherwise);
+double peer_real(const char *key, double otherwise);
 const char *peer_text(const char *key, const char *otherwise);
 
 /** Ends the program: it has no means for these parameters. */
@@ -73,16 +83,15 @@ void peer_check_skynet(int64_t leaves, int64_t sum);
 /** Resident memory in bytes, now. */
 int64_t peer_resident(void);
 
+/* integrate */
+extern double peer_epsilon;
+struct integrate_piece peer_integrate_set(void); /* before each run */
+void peer_check_integrate(const struct integrate_piece *all);
+
 /* uts */
 extern struct uts_tree peer_tree;
 void peer_tree_set(void);
-struct peer_count {
-    int64_t nodes, leaves;
-    uint32_t depth;
-};
-void peer_count_node(struct peer_count *sum, const struct uts_node *node, int children);
-void peer_count_add(struct peer_count *sum, const struct peer_count *below);
-void peer_check_tree(struct peer_count sum);
+void peer_check_tree(struct uts_count sum);
 
 /* queens */
 #define PEER_QUEENS 16
@@ -115,6 +124,64 @@ enum peer_cut peer_halve(const struct peer_block *w, struct peer_block half[2]);
 void peer_multiply(const struct peer_block *w);
 void peer_check_matmul(void);
 
+/* strassen */
+extern struct strassen peer_strassen;
+struct strassen_product peer_strassen_set(void); /* before each run */
+void peer_check_strassen(void);
+
+/* cholesky */
+extern struct cholesky peer_cholesky;
+void peer_cholesky_set(void); /* before each run */
+void peer_check_cholesky(void);
+
+/* nbody; the world belongs to the caller until it is checked */
+extern int64_t peer_steps, peer_bodies;
+void peer_nbody_set(struct nbody_world *world);
+void peer_check_nbody(struct nbody_world *world);
+
+/* wavefront; the cells as well */
+int64_t peer_wavefront_set(struct wavefront_cells *cells); /* tiles along an edge */
+void peer_check_wavefront(struct wavefront_cells *cells);
+
+/* histogram */
+extern struct histogram peer_histogram;
+int64_t peer_histogram_set(void); /* the grain */
+void peer_check_histogram(const int64_t bins[HISTOGRAM_BINS]);
+
+/* threadring */
+void peer_check_ring(int64_t name, int64_t passed, int64_t ended);
+
+/* chameneos */
+void peer_check_chameneos(const struct chameneos *sum, int64_t creatures, int64_t meetings);
+
+/* prodcons */
+struct peer_tree_of_channels {
+    int64_t items, fan, levels, capacity;
+};
+struct peer_tree_of_channels peer_prodcons_set(void);
+void peer_check_prodcons(const struct peer_tree_of_channels *tree, const struct prodcons_sums *sums);
+
+/* mix: `alone` and `beside` are the times of the two passes */
+struct peer_unit {
+    uint64_t number, result;
+};
+struct peer_sleeper {
+    uint64_t state;
+    int64_t start, nap, slept, early, kept, room;
+    double *late;
+};
+struct peer_mix {
+    int64_t units, rounds, sleepers, longest, alone, beside, sum;
+    struct peer_unit *unit;
+    struct peer_sleeper *sleeper;
+};
+void peer_mix_set(struct peer_mix *mix);
+void peer_compute(const struct peer_mix *mix, struct peer_unit *unit);
+int64_t peer_falls_asleep(const struct peer_mix *mix, struct peer_sleeper *sleeper); /* for how long, in ns */
+void peer_wakes_up(struct peer_sleeper *sleeper);
+void peer_mix_again(struct peer_mix *mix); /* between the passes */
+void peer_check_mix(struct peer_mix *mix);
+
 /* timers */
 struct peer_nap {
     int64_t ns, late;
@@ -128,6 +195,31 @@ struct peer_turns {
 };
 struct peer_turns peer_turns_set(void);
 void peer_check_turns(const struct peer_turns *turns, int64_t counter, int64_t longest_ns);
+
+/* rwlock */
+struct peer_visitor {
+    uint64_t dice;
+    int64_t written, torn;
+};
+struct peer_visits {
+    int64_t tasks, rounds, readers, first, second; /* the two numbers are what the lock guards */
+    struct peer_visitor *visitor;
+};
+void peer_visits_set(struct peer_visits *visits);
+bool peer_reads(const struct peer_visits *visits, struct peer_visitor *visitor); /* or writes */
+void peer_look(const struct peer_visits *visits, struct peer_visitor *visitor);
+void peer_change(struct peer_visits *visits, struct peer_visitor *visitor);
+void peer_check_visits(struct peer_visits *visits);
+
+/* sem: turns of each task in the first and in the second pass */
+struct peer_units {
+    int64_t tasks, units, turns, fewer;
+};
+struct peer_units peer_units_set(void);
+void peer_check_units(const struct peer_units *units, int64_t done, int64_t beyond, int64_t left);
+
+/* cond: a time from the broadcast to the last, of each round */
+void peer_check_cond(int64_t waiters, int64_t rounds, int64_t through, int64_t sum_ns);
 
 #ifdef __cplusplus
 }

@@ -148,14 +148,14 @@ static void run_skynet(void)
 
 struct visit {
     struct uts_node node;
-    struct peer_count below;
+    struct uts_count below;
 };
 
 static void *visit(void *arg)
 {
     struct visit *self = arg;
     int children = uts_children(&peer_tree, &self->node);
-    peer_count_node(&self->below, &self->node, children);
+    self->below = uts_count_of(&self->node, children);
     if (children == 0)
         return NULL;
     struct visit *child = make(children, sizeof *child);
@@ -166,7 +166,7 @@ static void *visit(void *arg)
     }
     for (int i = 0; i < children; i++) {
         join(threads[i]);
-        peer_count_add(&self->below, &child[i].below);
+        uts_count_add(&self->below, &child[i].below);
     }
     free(threads);
     free(child);

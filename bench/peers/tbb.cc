@@ -110,16 +110,15 @@ static void run_skynet()
     peer_check_skynet(leaves, sum);
 }
 
-static peer_count visit(const uts_node &node)
+static uts_count visit(const uts_node &node)
 {
     int children = uts_children(&peer_tree, &node);
-    peer_count sum;
-    peer_count_node(&sum, &node, children);
+    uts_count sum = uts_count_of(&node, children);
     if (children == 0)
         return sum;
     struct place {
         uts_node node;
-        peer_count below;
+        uts_count below;
     };
     std::unique_ptr<place[]> child(new place[children]);
     task_group group;
@@ -129,13 +128,13 @@ static peer_count visit(const uts_node &node)
     }
     group.wait();
     for (int i = 0; i < children; i++)
-        peer_count_add(&sum, &child[i].below);
+        uts_count_add(&sum, &child[i].below);
     return sum;
 }
 
 static void run_uts()
 {
-    peer_count sum;
+    uts_count sum;
     peer_tree_set();
     inside([&] {
         peer_start();
