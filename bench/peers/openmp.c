@@ -2,13 +2,26 @@
 /* OpenMP: a task is `#pragma omp task`, a join `taskwait`; one thread of a parallel region begins. Built twice from this file: with gcc for
  * libgomp, with clang for libomp.
  *
+ * What waits for other work says so by `depend` (cholesky, wavefront); a loop is `for schedule(dynamic)`, or `taskloop` within tasks; bins
+ * are a reduction of an array.
+ *
  * Tasks of OpenMP cannot wait for anything but their children, dependences and locks: `taskyield` may do nothing (and does in libgomp),
- * and there are neither channels nor timers. So it has no yield, pingpong, chan, park and timers. */
+ * and there are neither channels nor timers, and no lock but the plain one. So it has no yield, pingpong, threadring, chameneos, chan,
+ * prodcons, select, park, cancel, timers, mix, rwlock, sem and cond: whatever one writes there for tasks to wait by keeps a thread.
+ *
+ * A task that waits for a child has the child's frame on top of its own, so a deep tree needs a deep stack. It is asked for as users do,
+ * by OMP_STACKSIZE and `ulimit -s`; both are read when a program starts, so it starts itself once more. */
 #include "peer.h"
 
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define DEEP_STACK "1G"
+#define DEEP ((rlim_t)1 << 30)
+#define BODIES_AT_A_TIME 64
 
 static void *make(int64_t count, size_t size)
 {
@@ -41,6 +54,31 @@ static void run_fork(void)
         peer_stop(peer_fibonacci(n + 1) - 1);
     }
     peer_check_fork(n, got);
+}
+
+static void integrate(struct integrate_piece *piece)
+{
+    struct integrate_piece half[2];
+    if (!integrate_halve(piece, peer_epsilon, half))
+        return;
+#pragma omp task shared(half)
+    integrate(&half[1]);
+    integrate(&half[0]);
+#pragma omp taskwait
+    integrate_add_up(piece, half);
+}
+
+static void run_integrate(void)
+{
+    struct integrate_piece all = peer_integrate_set();
+#pragma omp parallel
+#pragma omp single
+    {
+        peer_start();
+        integrate(&all);
+        peer_stop(0);
+    }
+    peer_check_integrate(&all);
 }
 
 static void run_flat(void)
@@ -262,6 +300,135 @@ static void run_matmul(void)
     peer_check_matmul();
 }
 
+static void multiply_seven(const struct strassen_product *p)
+{
+    struct strassen_branch w;
+    if (p->size <= peer_strassen.cutoff) {
+        strassen_leaf(p);
+        return;
+    }
+    if (strassen_branch_make(&w, p) < 0)
+        peer_fail("malloc");
+#pragma omp taskloop grainsize(STRASSEN_GRAIN) shared(w)
+    for (int64_t row = 0; row < w.half; row++)
+        strassen_before(&w, row, row + 1);
+    for (int i = 1; i < STRASSEN_PARTS; i++)
+#pragma omp task shared(w) firstprivate(i)
+        multiply_seven(&w.parts[i]);
+    multiply_seven(&w.parts[0]);
+#pragma omp taskwait
+#pragma omp taskloop grainsize(STRASSEN_GRAIN) shared(w)
+    for (int64_t row = 0; row < w.half; row++)
+        strassen_after(&w, row, row + 1);
+    strassen_branch_free(&w);
+}
+
+static void run_strassen(void)
+{
+    struct strassen_product all = peer_strassen_set();
+#pragma omp parallel
+#pragma omp single
+    {
+        peer_start();
+        multiply_seven(&all);
+        peer_stop(0);
+    }
+    peer_check_strassen();
+}
+
+/* The calls in the order of the plain loops; what they read and write says the rest. */
+static void factor(const char *tile)
+{
+    int64_t edge = peer_cholesky.edge;
+    for (int64_t k = 0; k < edge; k++) {
+#pragma omp task depend(inout : tile[cholesky_place(k, k)])
+        cholesky_end(&peer_cholesky, k, k);
+        for (int64_t i = k + 1; i < edge; i++)
+#pragma omp task depend(in : tile[cholesky_place(k, k)]) depend(inout : tile[cholesky_place(i, k)])
+            cholesky_end(&peer_cholesky, i, k);
+        for (int64_t i = k + 1; i < edge; i++)
+            for (int64_t j = k + 1; j <= i; j++)
+#pragma omp task depend(in : tile[cholesky_place(i, k)], tile[cholesky_place(j, k)]) depend(inout : tile[cholesky_place(i, j)])
+                cholesky_update(&peer_cholesky, i, j, k);
+    }
+#pragma omp taskwait
+}
+
+static void run_cholesky(void)
+{
+    peer_cholesky_set();
+    char *tile = make(cholesky_tiles(&peer_cholesky), 1); /* their names */
+#pragma omp parallel
+#pragma omp single
+    {
+        peer_start();
+        factor(tile);
+        peer_stop(0);
+    }
+    free(tile);
+    peer_check_cholesky();
+}
+
+static void run_nbody(void)
+{
+    struct nbody_world world;
+    peer_nbody_set(&world);
+    peer_start();
+    for (int64_t step = 0; step < peer_steps; step++) {
+        nbody_begin_step(&world);
+#pragma omp parallel for schedule(dynamic, BODIES_AT_A_TIME)
+        for (int64_t i = 0; i < peer_bodies; i++)
+            nbody_kick(&world, i, i + 1);
+        nbody_end_step(&world);
+    }
+    peer_stop(0);
+    peer_check_nbody(&world);
+}
+
+/* One row and one column more, which nobody writes. */
+static void fill(const struct wavefront_cells *cells, int64_t edge, const char *tile)
+{
+    int64_t width = edge + 1;
+    for (int64_t i = 0; i < edge; i++)
+        for (int64_t j = 0; j < edge; j++) {
+            const char *self = &tile[(i + 1) * width + j + 1];
+#pragma omp task depend(in : self[-width], self[-1]) depend(out : self[0])
+            wavefront_compute(cells, i, j);
+        }
+#pragma omp taskwait
+}
+
+static void run_wavefront(void)
+{
+    struct wavefront_cells cells;
+    int64_t edge = peer_wavefront_set(&cells);
+    char *tile = make((edge + 1) * (edge + 1), 1);
+#pragma omp parallel
+#pragma omp single
+    {
+        peer_start();
+        fill(&cells, edge, tile);
+        peer_stop(0);
+    }
+    free(tile);
+    peer_check_wavefront(&cells);
+}
+
+static void run_histogram(void)
+{
+    int64_t grain = peer_histogram_set(), bytes = peer_histogram.bytes, bins[HISTOGRAM_BINS] = {0};
+    peer_start();
+#pragma omp parallel for schedule(dynamic) reduction(+ : bins)
+    for (int64_t begin = 0; begin < bytes; begin += grain) {
+        uint32_t counted[HISTOGRAM_BINS];
+        histogram_count(peer_histogram.data + begin, bytes - begin < grain ? bytes - begin : grain, counted);
+        for (int bin = 0; bin < HISTOGRAM_BINS; bin++)
+            bins[bin] += counted[bin];
+    }
+    peer_stop(0);
+    peer_check_histogram(bins);
+}
+
 /* A lock is held by a task, and nothing in between is a scheduling point; so no thread waits for what it holds itself. */
 static void run_mutex(void)
 {
@@ -299,11 +466,14 @@ static void run_mutex(void)
 }
 
 static const struct peer_workload workloads[] = {
-    {"fork", run_fork, NULL},   {"flat", run_flat, NULL},
-    {"batch", run_batch, NULL}, {"skynet", run_skynet, NULL},
-    {"uts", run_uts, NULL},     {"queens", run_queens, NULL},
-    {"sort", run_sort, NULL},   {"matmul", run_matmul, NULL},
-    {"mutex", run_mutex, NULL}, {0},
+    {"fork", run_fork, NULL},           {"integrate", run_integrate, NULL},
+    {"flat", run_flat, NULL},           {"batch", run_batch, NULL},
+    {"skynet", run_skynet, NULL},       {"uts", run_uts, NULL},
+    {"queens", run_queens, NULL},       {"sort", run_sort, NULL},
+    {"matmul", run_matmul, NULL},       {"strassen", run_strassen, NULL},
+    {"cholesky", run_cholesky, NULL},   {"nbody", run_nbody, NULL},
+    {"wavefront", run_wavefront, NULL}, {"histogram", run_histogram, NULL},
+    {"mutex", run_mutex, NULL},         {0},
 };
 
 static void inside(void (*run)(void))
@@ -313,8 +483,21 @@ static void inside(void (*run)(void))
     run();
 }
 
+static void start_deep(char **argv)
+{
+    struct rlimit stack;
+    if (getenv("OMP_STACKSIZE") || setenv("OMP_STACKSIZE", DEEP_STACK, 1) < 0)
+        return;
+    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < DEEP) {
+        stack.rlim_cur = stack.rlim_max < DEEP ? stack.rlim_max : DEEP;
+        setrlimit(RLIMIT_STACK, &stack);
+    }
+    execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
+    start_deep(argv);
 #ifdef __clang__
     struct peer peer = {.name = "libomp", .version = "clang " __clang_version__, .workloads = workloads};
 #else
