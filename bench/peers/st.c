@@ -2,9 +2,12 @@
 /* State Threads: the N:1 model for network servers. A task is st_thread_create and st_thread_join with a stack of 32 KiB; waiting is st_mutex
  * and st_cond, a yield st_usleep(0), a sleep st_usleep.
  *
- * One kernel thread whatever --workers is, so sort and matmul would be the serial code and are left out. */
+ * One kernel thread whatever --workers is, so sort, matmul, strassen, cholesky, nbody, wavefront and histogram would be the serial code
+ * and are left out. It has no semaphore, no lock for readers and writers, and no waiting for one of several conditions: so no sem,
+ * rwlock and select. */
 #include "peer.h"
 
+#include <errno.h>
 #include <st.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +60,27 @@ static void run_fork(void)
     fib(&root);
     peer_stop(peer_fibonacci(root.n + 1) - 1);
     peer_check_fork(root.n, root.fib);
+}
+
+static void *integrate(void *arg)
+{
+    struct integrate_piece half[2];
+    if (!integrate_halve(arg, peer_epsilon, half))
+        return NULL;
+    st_thread_t child = spawn(integrate, &half[1]);
+    integrate(&half[0]);
+    join(child);
+    integrate_add_up(arg, half);
+    return NULL;
+}
+
+static void run_integrate(void)
+{
+    struct integrate_piece all = peer_integrate_set();
+    peer_start();
+    integrate(&all);
+    peer_stop(0);
+    peer_check_integrate(&all);
 }
 
 static void *touch(void *arg)
@@ -322,6 +346,138 @@ static void run_park(void)
     peer_check("woken", door.passed, tasks);
 }
 
+/* Rung once, it lets one go on. */
+struct bell {
+    st_cond_t rung;
+    bool rings;
+};
+
+static void bell_init(struct bell *bell)
+{
+    *bell = (struct bell){.rung = st_cond_new()};
+}
+
+static void ring_bell(struct bell *bell)
+{
+    bell->rings = true;
+    st_cond_signal(bell->rung);
+}
+
+static void await_bell(struct bell *bell)
+{
+    while (!bell->rings)
+        st_cond_wait(bell->rung);
+    bell->rings = false;
+}
+
+/* The token lies in common memory; who has been rung for has it. */
+struct ring {
+    int64_t token, name;
+};
+
+struct station {
+    struct ring *ring;
+    struct station *next;
+    struct bell bell;
+    int64_t name, passed;
+    bool ended;
+};
+
+static void *pass_on(void *arg)
+{
+    struct station *self = arg;
+    struct ring *ring = self->ring;
+    for (await_bell(&self->bell); ring->name == 0 && ring->token > 0; await_bell(&self->bell)) {
+        ring->token--;
+        self->passed++;
+        ring_bell(&self->next->bell);
+    }
+    if (ring->name == 0)
+        ring->name = self->name;
+    self->ended = true;
+    ring_bell(&self->next->bell);
+    return NULL;
+}
+
+static void run_threadring(void)
+{
+    int64_t passes = peer_number("passes", 5000000), tasks = peer_number("tasks", 503), passed = 0, ended = 0;
+    struct station *stations = make(tasks, sizeof *stations);
+    st_thread_t *threads = make(tasks, sizeof *threads);
+    struct ring ring = {.token = passes};
+    for (int64_t i = 0; i < tasks; i++) {
+        stations[i] = (struct station){.ring = &ring, .next = &stations[(i + 1) % tasks], .name = i + 1};
+        bell_init(&stations[i].bell);
+    }
+    peer_start();
+    for (int64_t i = 0; i < tasks; i++)
+        threads[i] = spawn(pass_on, &stations[i]);
+    ring_bell(&stations[0].bell);
+    for (int64_t i = 0; i < tasks; i++)
+        join(threads[i]);
+    peer_stop(passes);
+    for (int64_t i = 0; i < tasks; i++) {
+        passed += stations[i].passed;
+        ended += stations[i].ended;
+    }
+    peer_check_ring(ring.name, passed, ended);
+    free(threads);
+    free(stations);
+}
+
+struct creature {
+    struct place *place;
+    struct bell met_one;
+    struct chameneos self;
+};
+
+struct place {
+    struct creature *waiting;
+    int64_t left; /* meetings */
+};
+
+static void *live(void *arg)
+{
+    struct creature *self = arg;
+    struct place *place = self->place;
+    while (place->left > 0) {
+        struct creature *other = place->waiting;
+        place->waiting = other ? NULL : self;
+        if (other) {
+            place->left--;
+            chameneos_meet(&self->self, &other->self);
+            ring_bell(&other->met_one);
+        } else {
+            await_bell(&self->met_one);
+        }
+    }
+    return NULL;
+}
+
+static void run_chameneos(void)
+{
+    int64_t creatures = peer_number("creatures", 10), meetings = peer_number("meetings", 2000000);
+    struct place place = {.left = meetings};
+    struct creature *all = make(creatures, sizeof *all);
+    st_thread_t *threads = make(creatures, sizeof *threads);
+    struct chameneos sum = {.met = 0};
+    for (int64_t i = 0; i < creatures; i++) {
+        all[i] = (struct creature){.place = &place, .self = chameneos_begin(i)};
+        bell_init(&all[i].met_one);
+    }
+    peer_start();
+    for (int64_t i = 0; i < creatures; i++)
+        threads[i] = spawn(live, &all[i]);
+    for (int64_t i = 0; i < creatures; i++)
+        join(threads[i]);
+    peer_stop(meetings);
+    for (int64_t i = 0; i < creatures; i++)
+        chameneos_add(&sum, &all[i].self);
+    peer_check_chameneos(&sum, creatures, meetings);
+    free(threads);
+    free(all);
+}
+
 /* A bounded queue. */
 struct queue {
     st_cond_t more, room;
@@ -402,6 +558,73 @@ static void run_chan(void)
     free(threads);
 }
 
+/* ---- a tree of queues ---- */
+
+struct node {
+    const struct peer_tree_of_channels *tree;
+    int64_t level;
+    struct queue in; /* not of the root, which makes the numbers */
+    struct prodcons_sums sums;
+};
+
+static bool next_number(struct node *node, int64_t *number)
+{
+    return node->level > 0 ? take(&node->in, number) : ++*number <= node->tree->items;
+}
+
+static void close_queue(struct queue *queue)
+{
+    queue->senders = 0;
+    wake_receivers(queue);
+}
+
+static void *produce(void *arg)
+{
+    struct node *self = arg, *child;
+    const struct peer_tree_of_channels *tree = self->tree;
+    st_thread_t threads[PRODCONS_MOST_FAN];
+    int64_t number = 0, count = 0, sum = 0;
+    if (self->level == tree->levels) {
+        for (; next_number(self, &number); count++)
+            sum += number;
+        self->sums = prodcons_leaf(count, sum);
+        return NULL;
+    }
+    child = make(tree->fan, sizeof *child);
+    for (int64_t i = 0; i < tree->fan; i++) {
+        child[i] = (struct node){.tree = tree, .level = self->level + 1, .in = {.capacity = tree->capacity, .senders = 1}};
+        queue_init(&child[i].in);
+        child[i].in.items = make(tree->capacity, sizeof *child[i].in.items);
+        threads[i] = spawn(produce, &child[i]);
+    }
+    for (int64_t turn = 0; next_number(self, &number); turn = turn + 1 == tree->fan ? 0 : turn + 1)
+        put(&child[turn].in, number);
+    for (int64_t i = 0; i < tree->fan; i++)
+        close_queue(&child[i].in);
+    for (int64_t i = 0; i < tree->fan; i++) {
+        join(threads[i]);
+        if (i == 0)
+            self->sums = child[0].sums;
+        else
+            prodcons_add(&self->sums, &child[i].sums);
+        free(child[i].in.items);
+    }
+    free(child);
+    return NULL;
+}
+
+static void run_prodcons(void)
+{
+    struct peer_tree_of_channels tree = peer_prodcons_set();
+    struct node root = {.tree = &tree};
+    if (tree.capacity == 0)
+        peer_cannot("a queue with conditions is no rendezvous");
+    peer_start();
+    produce(&root);
+    peer_stop(tree.items * tree.levels);
+    peer_check_prodcons(&tree, &root.sums);
+}
+
 /* There and back, with room for the one ball. */
 static struct queue there, back;
 static int64_t rounds, pings, pongs;
@@ -465,6 +688,59 @@ static void run_timers(void)
     free(threads);
 }
 
+static struct peer_mix mix;
+static bool units_done;
+static int64_t asleep;
+
+static void *unit(void *arg)
+{
+    peer_compute(&mix, arg);
+    return NULL;
+}
+
+static void *sleep_on(void *arg)
+{
+    asleep++;
+    while (!units_done) {
+        nap_for((peer_falls_asleep(&mix, arg) + 999) / 1000);
+        peer_wakes_up(arg);
+    }
+    return NULL;
+}
+
+static int64_t all_units(st_thread_t *threads)
+{
+    int64_t start = peer_now();
+    for (int64_t i = 0; i < mix.units; i++)
+        threads[i] = spawn(unit, &mix.unit[i]);
+    for (int64_t i = 0; i < mix.units; i++)
+        join(threads[i]);
+    return peer_now() - start;
+}
+
+static void run_mix(void)
+{
+    peer_mix_set(&mix);
+    st_thread_t *threads = make(mix.units, sizeof *threads), *sleepers = make(mix.sleepers + 1, sizeof *sleepers);
+    units_done = false;
+    asleep = 0;
+    peer_start();
+    mix.alone = all_units(threads);
+    peer_mix_again(&mix);
+    for (int64_t i = 0; i < mix.sleepers; i++)
+        sleepers[i] = spawn(sleep_on, &mix.sleeper[i]);
+    while (asleep < mix.sleepers)
+        give_way();
+    mix.beside = all_units(threads);
+    units_done = true;
+    for (int64_t i = 0; i < mix.sleepers; i++)
+        join(sleepers[i]);
+    peer_stop(0);
+    peer_check_mix(&mix);
+    free(sleepers);
+    free(threads);
+}
+
 static st_mutex_t mutex;
 static int64_t counter, longest;
 
@@ -513,8 +789,72 @@ static void run_mutex(void)
     peer_check_turns(&turns, counter, longest);
 }
 
+/* Who waits for the flag, and when the last of them has gone through. */
+struct hall {
+    struct door door;
+    int64_t count, last;
+};
+
+static void *go_through(void *arg)
+{
+    struct hall *hall = arg;
+    wait_before(&hall->door);
+    if (hall->door.passed == hall->count)
+        hall->last = peer_now();
+    return NULL;
+}
+
+static void run_cond(void)
+{
+    int64_t waiters = peer_number("waiters", 10000), broadcasts = peer_number("rounds", 5), through = 0, sum = 0;
+    peer_start();
+    for (int64_t i = 0; i < broadcasts; i++) {
+        struct hall hall = {.count = waiters};
+        door_init(&hall.door);
+        st_thread_t *threads = gather(&hall.door, waiters, go_through);
+        int64_t start = peer_now();
+        open_and_join(&hall.door, threads, waiters);
+        sum += hall.last - start;
+        through += hall.door.passed;
+    }
+    peer_stop(0);
+    peer_check_cond(waiters, broadcasts, through, sum);
+}
+
+static st_cond_t never;
+static int64_t arrived, cancelled;
+
+static void *wait_for_ever(void *arg)
+{
+    arrived++;
+    if (st_cond_wait(never) < 0 && errno == EINTR)
+        cancelled++;
+    return arg;
+}
+
+static void run_cancel(void)
+{
+    int64_t tasks = peer_number("tasks", 1000000);
+    st_thread_t *threads = make(tasks, sizeof *threads);
+    never = st_cond_new();
+    arrived = cancelled = 0;
+    for (int64_t i = 0; i < tasks; i++)
+        threads[i] = spawn(wait_for_ever, NULL);
+    while (arrived < tasks)
+        give_way();
+    peer_start();
+    for (int64_t i = 0; i < tasks; i++)
+        st_thread_interrupt(threads[i]);
+    for (int64_t i = 0; i < tasks; i++)
+        join(threads[i]);
+    peer_stop(0);
+    peer_check("cancelled", cancelled, tasks);
+    free(threads);
+}
+
 static const struct peer_workload workloads[] = {
     {"fork", run_fork, "\"n\": 20"},
+    {"integrate", run_integrate, "\"n\": 8"},
     {"flat", run_flat, "\"tasks\": 20000"},
     {"batch", run_batch, "\"batches\": 200"},
     {"skynet", run_skynet, "\"levels\": 4"},
@@ -522,10 +862,16 @@ static const struct peer_workload workloads[] = {
     {"queens", run_queens, "\"n\": 9"},
     {"yield", run_yield, NULL},
     {"pingpong", run_pingpong, NULL},
+    {"threadring", run_threadring, NULL},
+    {"chameneos", run_chameneos, NULL},
     {"chan", run_chan, NULL},
+    {"prodcons", run_prodcons, NULL},
     {"park", run_park, "\"tasks\": 50000"},
+    {"cancel", run_cancel, "\"tasks\": 50000"},
     {"timers", run_timers, "\"tasks\": 20000"},
+    {"mix", run_mix, NULL},
     {"mutex", run_mutex, NULL},
+    {"cond", run_cond, NULL},
     {0},
 };
 

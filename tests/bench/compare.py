@@ -13,9 +13,13 @@ from pathlib import Path
 
 BENCH = sys.argv[1]
 FORK = 'fork:n=10'
-TINY = [FORK, 'flat:tasks=100', 'batch:batches=3,tasks=50', 'skynet:levels=2', 'uts:tree=default', 'queens:n=6',
-        'sort:n=100000,grain=16384', 'matmul:n=200', 'yield:tasks=10,switches=1000', 'pingpong:rounds=100', 'chan:items=1000',
-        'park:tasks=100', 'timers:tasks=100,longest=20', 'mutex:tasks=3,pairs=3000']
+TINY = [FORK, 'integrate:n=1,epsilon=1e-6', 'flat:tasks=100', 'batch:batches=3,tasks=50', 'skynet:levels=2', 'uts:tree=default', 'queens:n=6',
+        'sort:n=100000,grain=16384', 'matmul:n=200', 'strassen:n=200,cutoff=50', 'cholesky:n=200,tile=20', 'nbody:bodies=500,steps=3',
+        'wavefront:n=500,tile=60', 'histogram:bytes=1000000,grain=65536', 'yield:tasks=10,switches=1000', 'pingpong:rounds=100',
+        'threadring:passes=1000,tasks=10', 'chameneos:creatures=5,meetings=1000', 'chan:items=1000', 'prodcons:items=500,fan=2,levels=3',
+        'select:channels=3,items=1000', 'park:tasks=100', 'cancel:tasks=100', 'timers:tasks=100,longest=20',
+        'mix:units=20,rounds=1000,sleepers=5,longest=2', 'mutex:tasks=3,pairs=3000', 'rwlock:tasks=3,rounds=1000', 'sem:tasks=3,units=2,pairs=3000',
+        'cond:waiters=100,rounds=2']
 
 
 def compare(*arguments, ends=0):
@@ -79,6 +83,17 @@ def law_limits_get_a_filch_of_their_own(_):
     assert [one['params']['n'] for one in entries] == [21, 20, 20], entries
     assert entries[2]['against'] == 1
     return None
+
+
+def law_texts_as_limits(folder):
+    """a limit may be several texts, and what it would only repeat is left out"""
+    listed = '{"peer": "fake", "version": "1", "workloads": {"uts": {"tree": "default|T1"}}}'
+    path = Path(folder, 'fake')
+    path.write_text(f"""#!/bin/sh\n[ "$1" = --list ] && echo '{listed}' && exit\nexit 3\n""", encoding='utf-8')
+    path.chmod(0o755)
+    result = measured('--peers', 'none', '--external', f'fake={path}', 'uts:tree=T1', 'uts:tree=T3', 'uts:tree=T5')
+    trees = [[one['params']['tree'] for one in trial['entries'] if one['system'] == 'fake'] for trial in result['results']]
+    assert trees == [['T1'], ['default'], []], trees
 
 
 def law_right_program(folder):
