@@ -12,11 +12,9 @@
  * all runs. */
 #include "bench.h"
 
-#include "util.h"
+#include "kernels/queens.h"
 
-#define MOST 16
-
-enum { TEST_PAIRS, TEST_NEW };
+#define MOST QUEENS_MOST
 
 static int64_t n = 12;
 static unsigned test;
@@ -26,26 +24,6 @@ struct placement {
     int row;             /* the first empty row */
     int solutions;
 };
-
-/* whether a queen in this row and column is attacked by none in the rows above */
-static inline bool free_of(const uint8_t *board, int row, int column)
-{
-    for (int i = 0; i < row; i++) {
-        int distance = board[i] - column;
-        if (distance == 0 || distance == row - i || distance == i - row)
-            return false;
-    }
-    return true;
-}
-
-/* Not inlined, so that all forms run the very same code here. */
-static __attribute__((noinline)) bool safe(const uint8_t *board, int row, int column)
-{
-    for (int i = test == TEST_NEW ? row : 1; i < row; i++)
-        if (!free_of(board, i, board[i]))
-            return false;
-    return free_of(board, row, column);
-}
 
 static int place_scope(void *arg)
 {
@@ -57,7 +35,7 @@ static int place_scope(void *arg)
     }
     FILCH_SCOPE(s);
     for (int column = 0; column < size; column++) {
-        if (!safe(placement->board, placement->row, column))
+        if (!queens_safe(test, placement->board, placement->row, column))
             continue;
         next[count] = *placement;
         next[count].board[next[count].row++] = (uint8_t)column;
@@ -82,7 +60,7 @@ static int place_frame(void *arg)
         return 0;
     }
     for (int column = 0; column < size; column++) {
-        if (!safe(placement->board, placement->row, column))
+        if (!queens_safe(test, placement->board, placement->row, column))
             continue;
         next[count] = *placement;
         next[count].board[next[count].row++] = (uint8_t)column;
@@ -103,7 +81,7 @@ static int place_serial(uint8_t *board, int row)
     if (row == size)
         return 1;
     for (int column = 0; column < size; column++) {
-        if (!safe(board, row, column))
+        if (!queens_safe(test, board, row, column))
             continue;
         board[row] = (uint8_t)column;
         solutions += place_serial(board, row + 1);
@@ -113,10 +91,8 @@ static int place_serial(uint8_t *board, int row)
 
 static void report(struct bench_run *run, int64_t start, int solutions)
 {
-    /* OEIS A000170 */
-    static const int known[] = {1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200, 73712, 365596, 2279184, 14772512};
     bench_result(run, (double)(filch_now() - start) / 1e6);
-    bench_check(run, "solutions", solutions, known[n]);
+    bench_check(run, "solutions", solutions, queens_solutions[n]);
 }
 
 static int scope(struct bench_run *run)
@@ -151,5 +127,5 @@ const struct bench bench_queens = {
     .unit = "ms",
     .forms = {{"scope", scope, BENCH_TASK}, {"frame", frame, BENCH_TASK}, {"serial", serial, BENCH_ALONE}},
     .params = {BENCH_INT("n", n, 1, MOST, "queens"),
-               BENCH_CHOICE("test", test, "pairs|new", "which queens are compared after each placement")},
+               BENCH_CHOICE("test", test, QUEENS_TESTS, "which queens are compared after each placement")},
 };

@@ -115,8 +115,8 @@ void cholesky_reset(const struct cholesky *m)
 
 int64_t cholesky_check(const struct cholesky *m)
 {
-    int64_t right = 0;
-    for (int64_t i = 0; i < cholesky_elements(m); i++)
+    int64_t right = 0, count = cholesky_elements(m);
+    for (int64_t i = 0; i < count; i++)
         right += m->lower[i] == m->known[i];
     return right;
 }

@@ -53,12 +53,16 @@ int histogram_make(struct histogram *histogram)
     histogram->data = malloc((size_t)histogram->bytes);
     if (!histogram->data)
         return -ENOMEM;
-    histogram->sum = histogram->squares = 0;
-    for (int64_t i = 0; i < histogram->bytes; i++) {
-        int64_t byte = histogram->data[i] = make(histogram->kind, bench_random(&state));
-        histogram->sum += byte;
-        histogram->squares += byte * byte;
+    int64_t bytes = histogram->bytes, sum = 0, squares = 0;
+    unsigned kind = histogram->kind;
+    uint8_t *data = histogram->data;
+    for (int64_t i = 0; i < bytes; i++) {
+        int64_t byte = data[i] = make(kind, bench_random(&state));
+        sum += byte;
+        squares += byte * byte;
     }
+    histogram->sum = sum;
+    histogram->squares = squares;
     return 0;
 }
 

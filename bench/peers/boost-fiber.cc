@@ -209,7 +209,7 @@ static int64_t place(const peer_board &board)
 {
     if (board.row == queens)
         return 1;
-    int64_t solutions[PEER_QUEENS] = {}, sum = 0;
+    int64_t solutions[QUEENS_MOST] = {}, sum = 0;
     std::vector<fiber> below;
     for (int column = 0; column < queens; column++) {
         if (!peer_safe(&board, board.row, column))
@@ -241,10 +241,10 @@ static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, ui
         std::swap(m, k);
     }
     if (m + k <= peer_grain) {
-        peer_merge(a, m, b, k, out);
+        sort_merge(a, m, b, k, out);
         return;
     }
-    int64_t i = m / 2, j = peer_place_of(a[i], b, k);
+    int64_t i = m / 2, j = sort_place_of(a[i], b, k);
     fiber low = spawn([=] { merge(a, i, b, j, out); });
     merge(a + i, m - i, b + j, k - j, out + i + j);
     low.join();
@@ -253,7 +253,7 @@ static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, ui
 static void sort(uint32_t *a, uint32_t *b, int64_t length, bool over)
 {
     if (length <= peer_grain) {
-        peer_sort_serial(a, b, length, over);
+        sort_serial(a, b, length, over);
         return;
     }
     int64_t half = length / 2;
@@ -268,18 +268,18 @@ static void run_sort()
 {
     peer_sort_set();
     peer_start();
-    sort(peer_data, peer_spare, peer_sort_n, false);
+    sort(peer_sort.data, peer_sort.spare, peer_sort.n, false);
     peer_stop(0);
     peer_check_sort();
 }
 
-static void multiply(const peer_block &w)
+static void multiply(const matmul_block &w)
 {
-    peer_block half[2];
-    peer_cut cut = peer_halve(&w, half);
-    if (cut == PEER_CUT_NONE) {
-        peer_multiply(&w);
-    } else if (cut == PEER_CUT_COMMON) {
+    matmul_block half[2];
+    matmul_cut cut = matmul_halve(&w, half);
+    if (cut == MATMUL_CUT_NONE) {
+        matmul_leaf(&w);
+    } else if (cut == MATMUL_CUT_COMMON) {
         multiply(half[0]);
         multiply(half[1]);
     } else {
@@ -291,7 +291,7 @@ static void multiply(const peer_block &w)
 
 static void run_matmul()
 {
-    peer_block all = peer_matmul_set();
+    matmul_block all = peer_matmul_set();
     peer_start();
     multiply(all);
     peer_stop(0);

@@ -193,7 +193,7 @@ static int64_t queens;
 
 static int64_t place(const struct peer_board *board)
 {
-    int64_t solutions[PEER_QUEENS] = {0}, sum = 0;
+    int64_t solutions[QUEENS_MOST] = {0}, sum = 0;
     if (board->row == queens)
         return 1;
     for (int column = 0; column < queens; column++) {
@@ -228,14 +228,14 @@ static void run_queens(void)
 static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out)
 {
     if (m + k <= peer_grain) {
-        peer_merge(a, m, b, k, out);
+        sort_merge(a, m, b, k, out);
         return;
     }
     if (m < k) {
         merge(b, k, a, m, out);
         return;
     }
-    int64_t i = m / 2, j = peer_place_of(a[i], b, k);
+    int64_t i = m / 2, j = sort_place_of(a[i], b, k);
 #pragma omp task
     merge(a, i, b, j, out);
     merge(a + i, m - i, b + j, k - j, out + i + j);
@@ -245,7 +245,7 @@ static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, ui
 static void sort(uint32_t *a, uint32_t *b, int64_t length, bool over)
 {
     if (length <= peer_grain) {
-        peer_sort_serial(a, b, length, over);
+        sort_serial(a, b, length, over);
         return;
     }
     int64_t half = length / 2;
@@ -264,19 +264,19 @@ static void run_sort(void)
 #pragma omp single
     {
         peer_start();
-        sort(peer_data, peer_spare, peer_sort_n, false);
+        sort(peer_sort.data, peer_sort.spare, peer_sort.n, false);
         peer_stop(0);
     }
     peer_check_sort();
 }
 
-static void multiply(const struct peer_block *w)
+static void multiply(const struct matmul_block *w)
 {
-    struct peer_block half[2];
-    enum peer_cut cut = peer_halve(w, half);
-    if (cut == PEER_CUT_NONE) {
-        peer_multiply(w);
-    } else if (cut == PEER_CUT_COMMON) {
+    struct matmul_block half[2];
+    enum matmul_cut cut = matmul_halve(w, half);
+    if (cut == MATMUL_CUT_NONE) {
+        matmul_leaf(w);
+    } else if (cut == MATMUL_CUT_COMMON) {
         multiply(&half[0]);
         multiply(&half[1]);
     } else {
@@ -289,7 +289,7 @@ static void multiply(const struct peer_block *w)
 
 static void run_matmul(void)
 {
-    struct peer_block all = peer_matmul_set();
+    struct matmul_block all = peer_matmul_set();
 #pragma omp parallel
 #pragma omp single
     {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See peer.h. The serial parts are those of bench/kernels, and of bench/sort.c, bench/matmul.c and bench/queens.c, line for line. */
+/* See peer.h. */
 #include "peer.h"
 
 #include <errno.h>
@@ -275,284 +275,64 @@ void peer_check_tree(struct uts_count sum)
 /* ---- queens ---- */
 
 static int64_t queens;
-static bool test_pairs;
+static unsigned test;
 
 int64_t peer_queens_set(void)
 {
     queens = peer_number("n", 12);
-    test_pairs = strcmp(peer_text("test", "pairs"), "pairs") == 0;
+    test = strcmp(peer_text("test", "pairs"), "pairs") == 0 ? QUEENS_PAIRS : QUEENS_NEW;
     return queens;
-}
-
-static inline bool free_of(const uint8_t *board, int row, int column)
-{
-    for (int i = 0; i < row; i++) {
-        int distance = board[i] - column;
-        if (distance == 0 || distance == row - i || distance == i - row)
-            return false;
-    }
-    return true;
 }
 
 bool peer_safe(const struct peer_board *board, int row, int column)
 {
-    for (int i = test_pairs ? 1 : row; i < row; i++)
-        if (!free_of(board->column, i, board->column[i]))
-            return false;
-    return free_of(board->column, row, column);
+    return queens_safe(test, board->column, row, column);
 }
 
 void peer_check_queens(int64_t solutions)
 {
-    static const int known[] = {1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200, 73712, 365596, 2279184, 14772512};
-    peer_check("solutions", solutions, known[queens]);
+    peer_check("solutions", solutions, queens_solutions[queens]);
 }
 
-/* ---- sort ---- */
+/* ---- sort, matmul ---- */
 
-#define RUN 12
-
-uint32_t *peer_data, *peer_spare;
-int64_t peer_sort_n, peer_grain;
-static uint32_t *input;
-
-static void sums(const uint32_t *a, int64_t *ret_sum, int64_t *ret_squares)
-{
-    uint64_t sum = 0, squares = 0;
-    for (int64_t i = 0; i < peer_sort_n; i++) {
-        sum += a[i];
-        squares += (uint64_t)a[i] * a[i];
-    }
-    *ret_sum = (int64_t)(sum & INT64_MAX);
-    *ret_squares = (int64_t)(squares & INT64_MAX);
-}
+struct sort_input peer_sort;
+int64_t peer_grain;
 
 void peer_sort_set(void)
 {
-    if (!input) {
-        uint64_t state = (uint64_t)peer_number("seed", 1);
-        peer_sort_n = peer_number("n", 10000000);
+    if (!peer_sort.input) {
         peer_grain = peer_number("grain", 16384);
-        input = calloc((size_t)peer_sort_n, sizeof *input);
-        peer_data = calloc((size_t)peer_sort_n, sizeof *peer_data);
-        peer_spare = calloc((size_t)peer_sort_n, sizeof *peer_spare);
-        if (!input || !peer_data || !peer_spare)
-            peer_fail("sort");
-        for (int64_t i = 0; i < peer_sort_n; i++)
-            input[i] = (uint32_t)(bench_random(&state) >> 32);
+        peer_sort = (struct sort_input){.n = peer_number("n", 10000000), .seed = peer_number("seed", 1)};
+        made(sort_make(&peer_sort));
     }
-    memcpy(peer_data, input, (size_t)peer_sort_n * sizeof *input);
-}
-
-static void insertion_sort(uint32_t *a, int64_t length)
-{
-    for (int64_t i = 1, j; i < length; i++) {
-        uint32_t value = a[i];
-        for (j = i; j > 0 && a[j - 1] > value; j--)
-            a[j] = a[j - 1];
-        a[j] = value;
-    }
-}
-
-static void merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out)
-{
-    const uint32_t *a_last = a + m - 1, *b_last = b + k - 1;
-    uint32_t *last = out + m + k - 1;
-    for (int64_t steps; (steps = m < k ? m : k) > 0; m = a_last - a + 1, k = b_last - b + 1) {
-        for (int64_t i = 0; i < steps; i++) {
-            uint32_t x = *a, y = *b, p = *a_last, q = *b_last;
-            int64_t low = y < x, high = q < p;
-            *out++ = x < y ? x : y;
-            *last-- = p < q ? q : p;
-            b += low;
-            a += low ^ 1;
-            a_last -= high;
-            b_last -= high ^ 1;
-        }
-    }
-    memcpy(out, a, (size_t)m * sizeof *a);
-    memcpy(out + m, b, (size_t)k * sizeof *b);
-}
-
-void peer_merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out)
-{
-    merge(a, m, b, k, out);
-}
-
-void peer_sort_serial(uint32_t *a, uint32_t *b, int64_t length, bool over)
-{
-    if (length <= RUN) {
-        insertion_sort(a, length);
-        if (over)
-            memcpy(b, a, (size_t)length * sizeof *a);
-        return;
-    }
-    int64_t half = length / 2;
-    peer_sort_serial(a, b, half, !over);
-    peer_sort_serial(a + half, b + half, length - half, !over);
-    if (over)
-        merge(a, half, a + half, length - half, b);
-    else
-        merge(b, half, b + half, length - half, a);
-}
-
-int64_t peer_place_of(uint32_t value, const uint32_t *b, int64_t k)
-{
-    int64_t low = 0;
-    while (low < k) {
-        int64_t middle = low + (k - low) / 2;
-        if (b[middle] < value)
-            low = middle + 1;
-        else
-            k = middle;
-    }
-    return low;
+    sort_reset(&peer_sort);
 }
 
 void peer_check_sort(void)
 {
-    int64_t ordered = peer_sort_n > 0, sum, squares, input_sum, input_squares;
-    for (int64_t i = 1; i < peer_sort_n; i++)
-        ordered += peer_data[i - 1] <= peer_data[i];
-    sums(peer_data, &sum, &squares);
-    sums(input, &input_sum, &input_squares);
-    peer_check("ordered", ordered, peer_sort_n);
-    peer_check("sum", sum, input_sum);
-    peer_check("squares", squares, input_squares);
+    int64_t sum, squares, ordered = sort_check(&peer_sort, &sum, &squares);
+    peer_check("ordered", ordered, peer_sort.n);
+    peer_check("sum", sum, peer_sort.sum);
+    peer_check("squares", squares, peer_sort.squares);
 }
 
-/* ---- matmul ---- */
+static struct matmul matrices;
 
-#define LEAF 64
-
-static double *a, *b, *c;
-static int64_t n, stride;
-
-typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
-
-static inline __attribute__((always_inline)) void tile(const double *x, const double *y, double *z, int64_t common, int64_t step)
+struct matmul_block peer_matmul_set(void)
 {
-    quad sums[4][2];
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 2; j++)
-            sums[i][j] = *(const quad *)(z + i * step + 4 * j);
-    for (int64_t k = 0; k < common; k++) {
-        quad left = *(const quad *)(y + k * step), right = *(const quad *)(y + k * step + 4);
-        for (int i = 0; i < 4; i++) {
-            sums[i][0] += x[i * step + k] * left;
-            sums[i][1] += x[i * step + k] * right;
-        }
+    if (!matrices.a) {
+        matrices.n = peer_number("n", 1024);
+        made(matmul_make(&matrices));
     }
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 2; j++)
-            *(quad *)(z + i * step + 4 * j) = sums[i][j];
-}
-
-static inline __attribute__((always_inline)) void leaf(const struct peer_block *w)
-{
-    int64_t step = stride, rows = w->rows & ~3, columns = w->columns & ~7;
-    for (int64_t i = 0; i < rows; i += 4)
-        for (int64_t j = 0; j < columns; j += 8)
-            tile(w->a + i * step, w->b + j, w->c + i * step + j, w->common, step);
-    for (int64_t i = 0; i < w->rows; i++) /* what is left at the right and at the bottom */
-        for (int64_t j = i < rows ? columns : 0; j < w->columns; j++)
-            for (int64_t k = 0; k < w->common; k++)
-                w->c[i * step + j] += w->a[i * step + k] * w->b[k * step + j];
-}
-
-static void leaf_any(const struct peer_block *w)
-{
-    leaf(w);
-}
-
-#ifdef __x86_64__
-__attribute__((target("avx2,fma"))) static void leaf_avx2(const struct peer_block *w)
-{
-    leaf(w);
-}
-#endif
-
-static void (*multiply)(const struct peer_block *w) = leaf_any;
-
-void peer_multiply(const struct peer_block *w)
-{
-    multiply(w);
-}
-
-enum peer_cut peer_halve(const struct peer_block *w, struct peer_block half[2])
-{
-    half[0] = half[1] = *w;
-    int64_t most = w->rows > w->columns ? w->rows : w->columns;
-    most = most > w->common ? most : w->common;
-    if (most <= LEAF)
-        return PEER_CUT_NONE;
-    int64_t first = (most / 2 + 7) & ~7;
-    if (most == w->rows) {
-        half[0].rows = first;
-        half[1].rows -= first;
-        half[1].a += first * stride;
-        half[1].c += first * stride;
-        return PEER_CUT_ROWS;
-    }
-    if (most == w->columns) {
-        half[0].columns = first;
-        half[1].columns -= first;
-        half[1].b += first;
-        half[1].c += first;
-        return PEER_CUT_COLUMNS;
-    }
-    half[0].common = first;
-    half[1].common -= first;
-    half[1].a += first;
-    half[1].b += first * stride;
-    return PEER_CUT_COMMON;
-}
-
-static void fill(void)
-{
-    uint64_t state = 1;
-    n = peer_number("n", 1024);
-    stride = ((n + 7) & ~7) + 8;
-    size_t bytes = (size_t)(n * stride) * sizeof(double);
-    a = aligned_alloc(64, bytes);
-    b = aligned_alloc(64, bytes);
-    c = aligned_alloc(64, bytes);
-    if (!a || !b || !c)
-        peer_fail("matmul");
-    for (int64_t i = 0; i < n * stride; i++) {
-        a[i] = (double)(bench_random(&state) % 8);
-        b[i] = (double)(bench_random(&state) % 8);
-    }
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        multiply = leaf_avx2;
-#endif
-}
-
-struct peer_block peer_matmul_set(void)
-{
-    if (!a)
-        fill();
-    memset(c, 0, (size_t)(n * stride) * sizeof *c);
-    return (struct peer_block){a, b, c, n, n, n};
+    return matmul_whole(&matrices);
 }
 
 void peer_check_matmul(void)
 {
-    int64_t sum = 0, trace = 0, got_sum = 0, got_trace = 0;
-    for (int64_t k = 0; k < n; k++) {
-        double down = 0, across = 0;
-        for (int64_t i = 0; i < n; i++) {
-            down += a[i * stride + k];
-            across += b[k * stride + i];
-            trace += (int64_t)(a[i * stride + k] * b[k * stride + i]);
-            got_sum += (int64_t)c[k * stride + i];
-        }
-        sum += (int64_t)(down * across);
-        got_trace += (int64_t)c[k * stride + k];
-    }
-    peer_check("sum", got_sum, sum);
-    peer_check("trace", got_trace, trace);
+    int64_t trace, sum = matmul_check(&matrices, &trace);
+    peer_check("sum", sum, matrices.sum);
+    peer_check("trace", trace, matrices.trace);
 }
 
 /* ---- strassen, cholesky ---- */

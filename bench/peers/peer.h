@@ -19,9 +19,12 @@ extern "C" {
 #include "../kernels/cholesky.h"
 #include "../kernels/histogram.h"
 #include "../kernels/integrate.h"
+#include "../kernels/matmul.h"
 #include "../kernels/mix.h"
 #include "../kernels/nbody.h"
 #include "../kernels/prodcons.h"
+#include "../kernels/queens.h"
+#include "../kernels/sort.h"
 #include "../kernels/strassen.h"
 #include "../kernels/wavefront.h"
 #include "../uts_tree.h"
@@ -94,9 +97,8 @@ void peer_tree_set(void);
 void peer_check_tree(struct uts_count sum);
 
 /* queens */
-#define PEER_QUEENS 16
 struct peer_board {
-    uint8_t column[PEER_QUEENS];
+    uint8_t column[QUEENS_MOST];
     int row; /* the first empty one */
 };
 bool peer_safe(const struct peer_board *board, int row, int column);
@@ -104,24 +106,13 @@ int64_t peer_queens_set(void); /* how many */
 void peer_check_queens(int64_t solutions);
 
 /* sort */
-extern uint32_t *peer_data, *peer_spare;
-extern int64_t peer_sort_n, peer_grain;
+extern struct sort_input peer_sort;
+extern int64_t peer_grain;
 void peer_sort_set(void); /* before each run */
-void peer_sort_serial(uint32_t *a, uint32_t *b, int64_t length, bool over);
-void peer_merge(const uint32_t *a, int64_t m, const uint32_t *b, int64_t k, uint32_t *out);
-int64_t peer_place_of(uint32_t value, const uint32_t *b, int64_t k);
 void peer_check_sort(void);
 
 /* matmul */
-struct peer_block {
-    const double *a, *b;
-    double *c;
-    int64_t rows, columns, common;
-};
-enum peer_cut { PEER_CUT_NONE, PEER_CUT_ROWS, PEER_CUT_COLUMNS, PEER_CUT_COMMON };
-struct peer_block peer_matmul_set(void);
-enum peer_cut peer_halve(const struct peer_block *w, struct peer_block half[2]);
-void peer_multiply(const struct peer_block *w);
+struct matmul_block peer_matmul_set(void); /* before each run */
 void peer_check_matmul(void);
 
 /* strassen */

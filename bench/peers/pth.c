@@ -215,8 +215,8 @@ struct placement {
 
 static void *place(void *arg)
 {
-    struct placement *self = arg, next[PEER_QUEENS];
-    pth_t threads[PEER_QUEENS];
+    struct placement *self = arg, next[QUEENS_MOST];
+    pth_t threads[QUEENS_MOST];
     int count = 0;
     self->solutions = self->board.row == queens;
     for (int column = 0; column < queens && self->board.row < queens; column++) {

@@ -272,8 +272,8 @@ struct placement {
 
 static void *place(void *arg)
 {
-    struct placement *self = arg, next[PEER_QUEENS];
-    struct thread threads[PEER_QUEENS];
+    struct placement *self = arg, next[QUEENS_MOST];
+    struct thread threads[QUEENS_MOST];
     int count = 0;
     self->solutions = self->board.row == queens;
     for (int column = 0; column < queens && self->board.row < queens; column++) {
@@ -314,10 +314,10 @@ static void *merge(void *arg)
     if (w.m < w.k)
         w = (struct merging){w.b, w.a, w.k, w.m, w.out};
     if (w.m + w.k <= peer_grain) {
-        peer_merge(w.a, w.m, w.b, w.k, w.out);
+        sort_merge(w.a, w.m, w.b, w.k, w.out);
         return NULL;
     }
-    int64_t i = w.m / 2, j = peer_place_of(w.a[i], w.b, w.k);
+    int64_t i = w.m / 2, j = sort_place_of(w.a[i], w.b, w.k);
     struct merging low = {w.a, w.b, i, j, w.out}, high = {w.a + i, w.b + j, w.m - i, w.k - j, w.out + i + j};
     spawn(&thread, merge, &low);
     merge(&high);
@@ -336,7 +336,7 @@ static void *sort(void *arg)
     const struct sorting *w = arg;
     struct thread thread;
     if (w->length <= peer_grain) {
-        peer_sort_serial(w->a, w->b, w->length, w->over);
+        sort_serial(w->a, w->b, w->length, w->over);
         return NULL;
     }
     int64_t half = w->length / 2;
@@ -352,19 +352,19 @@ static void run_sort(void)
 {
     peer_sort_set();
     peer_start();
-    sort(&(struct sorting){peer_data, peer_spare, peer_sort_n, false});
+    sort(&(struct sorting){peer_sort.data, peer_sort.spare, peer_sort.n, false});
     peer_stop(0);
     peer_check_sort();
 }
 
 static void *multiply(void *arg)
 {
-    struct peer_block half[2];
+    struct matmul_block half[2];
     struct thread thread;
-    enum peer_cut cut = peer_halve(arg, half);
-    if (cut == PEER_CUT_NONE) {
-        peer_multiply(arg);
-    } else if (cut == PEER_CUT_COMMON) {
+    enum matmul_cut cut = matmul_halve(arg, half);
+    if (cut == MATMUL_CUT_NONE) {
+        matmul_leaf(arg);
+    } else if (cut == MATMUL_CUT_COMMON) {
         multiply(&half[0]);
         multiply(&half[1]);
     } else {
@@ -377,7 +377,7 @@ static void *multiply(void *arg)
 
 static void run_matmul(void)
 {
-    struct peer_block all = peer_matmul_set();
+    struct matmul_block all = peer_matmul_set();
     peer_start();
     multiply(&all);
     peer_stop(0);

@@ -214,8 +214,8 @@ struct placement {
 
 static void *place(void *arg)
 {
-    struct placement *self = arg, next[PEER_QUEENS];
-    st_thread_t threads[PEER_QUEENS];
+    struct placement *self = arg, next[QUEENS_MOST];
+    st_thread_t threads[QUEENS_MOST];
     int count = 0;
     self->solutions = self->board.row == queens;
     for (int column = 0; column < queens && self->board.row < queens; column++) {
