@@ -827,7 +827,7 @@ static const peer_workload workloads[] = {
     {"histogram", run_histogram, nullptr},
     {"yield", run_yield, nullptr},
     {"pingpong", run_pingpong, nullptr},
-    {"threadring", run_threadring, "\"passes\": 200000"},
+    {"threadring", run_threadring, "\"passes\": 50000"},
     {"chameneos", run_chameneos, nullptr},
     {"chan", run_chan, nullptr},
     {"prodcons", run_prodcons, nullptr},

@@ -927,14 +927,14 @@ static const struct peer_workload workloads[] = {
     {"threadring", run_threadring, "\"passes\": 2000"},
     {"chameneos", run_chameneos, "\"meetings\": 50000"},
     {"chan", run_chan, "\"items\": 100000"},
-    {"prodcons", run_prodcons, "\"items\": 2000"},
+    {"prodcons", run_prodcons, "\"items\": 500"},
     {"park", run_park, "\"tasks\": 2000"},
     {"cancel", run_cancel, "\"tasks\": 2000"},
     {"timers", run_timers, "\"tasks\": 1000"},
     {"mix", run_mix, "\"units\": 1000"},
     {"mutex", run_mutex, NULL},
     {"rwlock", run_rwlock, NULL},
-    {"cond", run_cond, "\"waiters\": 1000"},
+    {"cond", run_cond, "\"waiters\": 500"},
     {0},
 };
 
