@@ -71,7 +71,8 @@ def law_all_agree(_):
     entries = [(one['workload'], entry) for one in json.loads(text)['results'] for entry in one['entries']]
     assert len(entries) > 2 * len(TINY)
     for workload, one in entries:
-        assert one['status'] == 'ok' and one['runs'][0]['value'] > 0 and one['runs'][0]['peak_rss'] > 0, (workload, one)
+        assert one['status'] == 'ok' and one['runs'][0]['peak_rss'] > 0, (workload, one)
+        assert one['runs'][0]['value'] > 0 or workload == 'timers', (workload, one)  # Erlang counts CPU time in whole milliseconds
     return None
 
 
