@@ -27,6 +27,7 @@ struct bench_form {
     const char *name;
     int (*run)(struct bench_run *run);
     enum bench_place place;
+    const char *in_go; /* a program that it runs, in Go and so not always there; see bench_beside in util.h */
 };
 
 enum bench_kind { BENCH_NONE, BENCH_INT, BENCH_REAL, BENCH_CHOICE, BENCH_TEXT, BENCH_FLAG };
@@ -72,7 +73,7 @@ struct bench_param {
         .key = key_, .help = help_, .kind = BENCH_FLAG, .at.flag = &(variable) \
     }
 
-#define BENCH_FORMS 5
+#define BENCH_FORMS 6
 #define BENCH_PARAMS 12
 
 struct bench {

@@ -6,7 +6,8 @@
  * The figure is CPU time of the server's process a message. The client's latencies come with it, and by how much the server's resident
  * memory has grown once every connection has had one message, divided by them: with --active 1, that of an idle connection.
  *
- * `filch` is a task a connection, `epoll` and `uring` are the floors: a loop in one thread. Measure them in turns: --vs all.
+ * `filch` is a task a connection, `go` a goroutine (peers/serve.go). `epoll` and `uring` are the floors: a loop in one thread. Measure them
+ * in turns: --vs all.
  *
  * With --hog the server of form `filch` has two workers, and each run is one without and one with a task that computes all the time beside
  * those of the connections. The figures are those without, and "hog" what they are with it. Where there are but two CPUs, client and hog
@@ -41,7 +42,8 @@ static struct serve_reply answer(struct serve_state *state, const char *data, si
     return (struct serve_reply){.data = data, .length = length, .count = length};
 }
 
-static const struct serve_protocol long_messages = {begin, answer, .little = false}, short_messages = {begin, answer, .little = true};
+static const struct serve_protocol long_messages = {begin, answer, .little = false, .in_go = "echo"},
+                                   short_messages = {begin, answer, .little = true, .in_go = "echo"};
 
 static int talk(struct bench_run *run, const filch_config *config, serve_fn *fn, struct load *load)
 {
@@ -118,6 +120,11 @@ static int echo_uring(struct bench_run *run)
     return echo(run, serve_uring);
 }
 
+static int echo_go(struct bench_run *run)
+{
+    return echo(run, serve_go);
+}
+
 static int prepare(void)
 {
     uint64_t seed = 1;
@@ -143,7 +150,10 @@ const struct bench bench_echo = {
     .workers = 1,
     .prepare = prepare,
     .finish = finish,
-    .forms = {{"filch", echo_filch, BENCH_APART}, {"epoll", echo_epoll, BENCH_ALONE}, {"uring", echo_uring, BENCH_ALONE}},
+    .forms = {{"filch", echo_filch, BENCH_APART},
+              {"epoll", echo_epoll, BENCH_ALONE},
+              {"uring", echo_uring, BENCH_ALONE},
+              {"go", echo_go, BENCH_APART, SERVE_GO}},
     .params =
         {
             BENCH_INT("size", size, 1, 1 << 16, "bytes of a message"),

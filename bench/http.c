@@ -3,7 +3,8 @@
  *
  * HTTP/1.1 with connections that are kept, on the loopback device: --connections clients ask for "/", wait for the reply, 13 bytes of
  * text, and ask again, for --seconds. Server, client and figures as in echo.c: CPU time of the server's process a request, `filch` is a
- * task a connection, `epoll` and `uring` are the floors.
+ * task a connection, `go` a goroutine that does the same, `epoll` and `uring` are the floors. `net-http` is what a program in Go would
+ * serve with, the server of its standard library; it does more than the others, see peers/serve.go.
  *
  * Requests are parsed by http_parser(3), as they come: in pieces, or several at once. Whatever is asked for, the answer is the same; to
  * what is not HTTP it is 400, and the end of the connection.
@@ -82,7 +83,7 @@ static struct serve_reply answer(struct serve_state *state, const char *data, si
     };
 }
 
-static const struct serve_protocol protocol = {begin, answer, .little = true};
+static const struct serve_protocol protocol = {begin, answer, .little = true, .in_go = "http"};
 
 /* ---- clients ---- */
 
@@ -190,6 +191,16 @@ static int http_uring(struct bench_run *run)
     return http(run, serve_uring);
 }
 
+static int http_go(struct bench_run *run)
+{
+    return http(run, serve_go);
+}
+
+static int http_net_http(struct bench_run *run)
+{
+    return http(run, serve_go_net_http);
+}
+
 static int prepare(void)
 {
     for (unsigned i = 0; i < AT_ONCE; i++)
@@ -203,7 +214,11 @@ const struct bench bench_http = {
     .unit = "us CPU/request",
     .workers = 1,
     .prepare = prepare,
-    .forms = {{"filch", http_filch, BENCH_APART}, {"epoll", http_epoll, BENCH_ALONE}, {"uring", http_uring, BENCH_ALONE}},
+    .forms = {{"filch", http_filch, BENCH_APART},
+              {"epoll", http_epoll, BENCH_ALONE},
+              {"uring", http_uring, BENCH_ALONE},
+              {"go", http_go, BENCH_APART, SERVE_GO},
+              {"net-http", http_net_http, BENCH_APART, SERVE_GO}},
     .params =
         {
             BENCH_INT("connections", connections, 1, 1e6, "how many clients"),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The client's side: one thread on one io_uring, as cheap as it can be made, so that it is the server that is short of CPU.
  *
- * First all connections are made, in groups, and each carries one request, so that what a server needs for a connection is there. Then
+ * First all connections are made, in groups, and each carries one request, so that what a server needs for a connection is there; one more
+ * comes before them and stays, so that what the first of all makes a server grow by is not in the figure of memory. Then
  * the active ones are started, and each sends the next request when it has the reply. Every byte of a reply is compared. At the end no
  * more is sent, and what is under way is waited for, so that requests and replies can be counted on both sides.
  *
@@ -48,6 +49,7 @@ struct client {
     struct io_uring_buf_ring *buffer_ring;
     char *buffers;
     struct connection *connections;
+    int64_t count; /* of connections: the first is nobody's */
     int64_t under_way, now, heard;
     bool spins, over;
 };
@@ -126,15 +128,16 @@ static int plain_recv(const struct load *load, struct connection *connection, ch
     return 0;
 }
 
-static int connect_all(struct client *client, const struct server *server)
+/* Those from `first` up to, and without, `end`. */
+static int connect_all(struct client *client, const struct server *server, int64_t first, int64_t end)
 {
     struct load *load = client->load;
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)server->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char *buffer = malloc(load->reply_length);
     int r = buffer ? 0 : -ENOMEM;
-    for (int64_t first = 0, last; r == 0 && first < load->connections; first = last) {
-        last = first + GROUP < load->connections ? first + GROUP : load->connections;
+    for (int64_t last; r == 0 && first < end; first = last) {
+        last = first + GROUP < end ? first + GROUP : end;
         for (int64_t i = first; r == 0 && i < last; i++)
             r = open_connection(&client->connections[i], &address);
         for (int64_t i = first; r == 0 && i < last; i++)
@@ -259,7 +262,7 @@ static int talk(struct client *client, const struct server *server)
     int64_t cpu = server_cpu(server), start = client->now = client->heard = filch_now(), end = start + (int64_t)(load->seconds * 1e9);
     int r = 0;
     for (int64_t i = 0; r == 0 && i < load->active; i++) {
-        struct connection *connection = &client->connections[i * (load->connections / load->active)];
+        struct connection *connection = &client->connections[1 + i * (load->connections / load->active)];
         r = queue_recv(client, connection);
         if (r == 0)
             r = queue_send(client, connection);
@@ -304,14 +307,16 @@ static void ring_fini(struct client *client)
 
 int load_run(struct load *load, const struct server *server)
 {
-    struct client client = {
-        .load = load, .spins = server->apart, .connections = calloc((size_t)load->connections, sizeof(struct connection))};
+    struct client client = {.load = load, .count = load->connections + 1, .spins = server->apart};
+    client.connections = calloc((size_t)client.count, sizeof(struct connection));
     if (!client.connections)
         return -ENOMEM;
-    for (int64_t i = 0; i < load->connections; i++)
+    for (int64_t i = 0; i < client.count; i++)
         client.connections[i] = (struct connection){.fd = -1, .sequence = (uint64_t)i};
+    int r = connect_all(&client, server, 0, 1);
     int64_t before = (int64_t)bench_memory_of(server->pid, "VmRSS:");
-    int r = connect_all(&client, server);
+    if (r == 0)
+        r = connect_all(&client, server, 1, client.count);
     load->memory = (int64_t)bench_memory_of(server->pid, "VmRSS:") - before;
     if (r == 0)
         r = ring_init(&client);
@@ -319,7 +324,7 @@ int load_run(struct load *load, const struct server *server)
         r = talk(&client, server);
         ring_fini(&client);
     }
-    for (int64_t i = 0; i < load->connections; i++)
+    for (int64_t i = 0; i < client.count; i++)
         if (client.connections[i].fd >= 0)
             close(client.connections[i].fd);
     free(client.connections);

@@ -159,6 +159,17 @@ static int operand(const char *text)
     return unknown(what);
 }
 
+int bench_form_possible(const struct bench_form *form)
+{
+    char path[4096];
+    if (!form->in_go || bench_beside(form->in_go, path, sizeof path) == 0)
+        return 0;
+    bench_say("no form %s: there is no %s beside filch-bench, since Go was not found when that was built (Debian's package is called "
+              "golang-go)",
+              form->name, form->in_go);
+    return -ENOENT;
+}
+
 static void choose_versus(struct bench_settings *settings)
 {
     const struct bench_form *forms = settings->bench->forms;
@@ -170,7 +181,7 @@ static void choose_versus(struct bench_settings *settings)
         return;
     }
     for (const struct bench_form *form = forms; form->name; form++)
-        if (form != settings->form)
+        if (form != settings->form && bench_form_possible(form) == 0)
             settings->versus[settings->versus_count++] = form;
 }
 

@@ -82,6 +82,17 @@ static _Noreturn void child(serve_fn *fn, const struct serve *serve, const cpu_s
     _exit(1);
 }
 
+/* Memory with a descriptor, for servers that are another program. */
+static int make_count(struct server *server, int *ret_fd)
+{
+    server->count = MAP_FAILED;
+    *ret_fd = memfd_create("count", MFD_CLOEXEC);
+    if (*ret_fd < 0 || ftruncate(*ret_fd, sizeof *server->count) < 0)
+        return -errno;
+    server->count = mmap(NULL, sizeof *server->count, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
+    return server->count == MAP_FAILED ? -errno : 0;
+}
+
 int server_start(struct server *server, serve_fn *fn, const struct serve_protocol *protocol, const filch_config *config, int port)
 {
     cpu_set_t client, cpus, both;
@@ -94,8 +105,7 @@ int server_start(struct server *server, serve_fn *fn, const struct serve_protoco
     struct serve serve = {.protocol = protocol, .config = config, .fd = listen_at(&server->port)};
     if (serve.fd < 0)
         return serve.fd;
-    server->count = mmap(NULL, sizeof *server->count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int r = server->count == MAP_FAILED ? -errno : 0;
+    int r = make_count(server, &serve.count_fd);
     serve.count = server->count;
     if (r == 0) {
         server->pid = fork();
@@ -104,6 +114,8 @@ int server_start(struct server *server, serve_fn *fn, const struct serve_protoco
         r = server->pid < 0 ? -errno : -clock_getcpuclockid(server->pid, &server->clock);
     }
     close(serve.fd);
+    if (serve.count_fd >= 0)
+        close(serve.count_fd);
     sched_setaffinity(0, sizeof client, &client);
     if (r < 0)
         server_stop(server);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A TCP server in a process of its own: one protocol, three ways to serve it. See serve.c. */
+/* A TCP server in a process of its own: one protocol, some ways to serve it. See serve.c. */
 #ifndef FILCH_BENCH_SERVE_H
 #define FILCH_BENCH_SERVE_H
 
@@ -32,7 +32,8 @@ struct serve_state {
 struct serve_protocol {
     void (*begin)(struct serve_state *state);
     struct serve_reply (*answer)(struct serve_state *state, const char *data, size_t length);
-    bool little; /**< messages are seldom longer than SERVE_LITTLE */
+    bool little;       /**< messages are seldom longer than SERVE_LITTLE */
+    const char *in_go; /**< what SERVE_GO calls the protocol */
 };
 
 /** What a way of serving gets. */
@@ -40,16 +41,21 @@ struct serve {
     const struct serve_protocol *protocol;
     const filch_config *config;
     atomic_uint_fast64_t *count; /* all replies' */
+    int count_fd;                /* its memory */
     int fd;                      /* listens, and does not block */
 };
+
+#define SERVE_GO "serve-go" /* beside this program: peers/serve.go */
 
 /** Serves until the process is killed. @return -errno */
 typedef int serve_fn(const struct serve *serve);
 
-int serve_filch(const struct serve *serve);     /* a task a connection */
-int serve_filch_hog(const struct serve *serve); /* the same, and a task that computes all the time */
-int serve_epoll(const struct serve *serve);     /* one loop over ready descriptors */
-int serve_uring(const struct serve *serve);     /* one loop over completions */
+int serve_filch(const struct serve *serve);       /* a task a connection */
+int serve_filch_hog(const struct serve *serve);   /* the same, and a task that computes all the time */
+int serve_epoll(const struct serve *serve);       /* one loop over ready descriptors */
+int serve_uring(const struct serve *serve);       /* one loop over completions */
+int serve_go(const struct serve *serve);          /* a goroutine a connection */
+int serve_go_net_http(const struct serve *serve); /* HTTP by Go's standard library */
 
 struct server {
     pid_t pid;

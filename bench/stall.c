@@ -445,16 +445,6 @@ static int by_threads(const filch_config *config, int fd)
 
 /* ---- Go ---- */
 
-static int peer_path(char *path, size_t size)
-{
-    ssize_t length = readlink("/proc/self/exe", path, size - sizeof PEER - 1);
-    char *slash = length < 0 ? NULL : memrchr(path, '/', (size_t)length);
-    if (!slash)
-        return -ENOENT;
-    strcpy(slash + 1, PEER);
-    return access(path, X_OK) < 0 ? -errno : 0;
-}
-
 static int by_go(const filch_config *config, int fd)
 {
     (void)config;
@@ -462,7 +452,7 @@ static int by_go(const filch_config *config, int fd)
     const double values[] = {seconds, (double)stall_ms, (double)pause_ms, (double)tasks, (double)workers};
     for (int i = 0; i < 5; i++)
         snprintf(numbers[i], sizeof numbers[i], "%.10g", values[i]);
-    int r = peer_path(path, sizeof path);
+    int r = bench_beside(PEER, path, sizeof path);
     if (r < 0 || dup2(fd, STDOUT_FILENO) < 0)
         return r < 0 ? r : -errno;
     execl(path, PEER, names[kind], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], NULL);
@@ -615,15 +605,9 @@ static int stall_threads(struct bench_run *run)
 
 static int stall_go(struct bench_run *run)
 {
-    char path[4096];
     if (kind == MUTEX || kind == FAULT) {
         bench_say("stall: there is no kind %s in Go", names[kind]);
         return -ENOTSUP;
-    }
-    if (peer_path(path, sizeof path) < 0) {
-        bench_say("stall: there is no " PEER
-                  " beside filch-bench: Go was not found when that was built (Debian's package is called golang-go)");
-        return -ENOENT;
     }
     return apart(run, by_go);
 }
@@ -656,7 +640,7 @@ const struct bench bench_stall = {
     .unit = "us p99",
     .workers = 2,
     .prepare = prepare,
-    .forms = {{"filch", stall_filch, BENCH_APART}, {"threads", stall_threads, BENCH_APART}, {"go", stall_go, BENCH_APART}},
+    .forms = {{"filch", stall_filch, BENCH_APART}, {"threads", stall_threads, BENCH_APART}, {"go", stall_go, BENCH_APART, PEER}},
     .params =
         {
             BENCH_CHOICE("kind", kind, kinds, "what the stalls are"),

@@ -82,6 +82,16 @@ uint64_t bench_peak(void)
     return peak;
 }
 
+int bench_beside(const char *name, char *path, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    char *slash = length < 0 ? NULL : memrchr(path, '/', (size_t)length);
+    size_t room = slash ? size - (size_t)(slash + 1 - path) : 0;
+    if ((size_t)snprintf(slash ? slash + 1 : NULL, room, "%s", name) >= room)
+        return -ENOENT;
+    return access(path, X_OK) < 0 ? -errno : 0;
+}
+
 int64_t bench_maps(void)
 {
     static char text[1 << 16];

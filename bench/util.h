@@ -42,6 +42,9 @@ void bench_peak_reset(void);
 /** The peak of resident memory, in bytes. */
 uint64_t bench_peak(void);
 
+/** Where a program lies that was built beside this one. @return 0 or -errno */
+int bench_beside(const char *name, char *ret_path, size_t size);
+
 /** How many mappings this process has. */
 int64_t bench_maps(void);
 
