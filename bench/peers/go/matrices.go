@@ -204,7 +204,8 @@ func strassen(a, b, c square) {
 	a11, a12, _, a22 := a.quarters()
 	b11, _, b21, b22 := b.quarters()
 	c11, c12, c21, c22 := c.quarters()
-	products := [7][3]square{{a11, b11, p1}, {a12, b21, c11}, {s[3], b22, c12}, {a22, t[3], c21}, {s[0], t[0], p5}, {s[1], t[1], p6}, {s[2], t[2], c22}}
+	products := [7][3]square{{a11, b11, p1}, {a12, b21, c11}, {s[3], b22, c12}, {a22, t[3], c21}, {s[0], t[0], p5}, {s[1], t[1], p6},
+		{s[2], t[2], c22}}
 	var wg sync.WaitGroup
 	wg.Add(6)
 	for _, product := range products[1:] {
