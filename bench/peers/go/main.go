@@ -150,7 +150,7 @@ var workloads = map[string]struct {
 	"flat":       {"ns/task", runFlat, nil},
 	"batch":      {"ns/task", runBatch, nil},
 	"skynet":     {"ms", runSkynet, nil},
-	"uts":        {"ms", runUts, most{"tree": "T1|T3"}},
+	"uts":        {"ms", runUts, most{"tree": "T1|T3|T5|default"}},
 	"queens":     {"ms", runQueens, nil},
 	"sort":       {"ms", runSort, nil},
 	"matmul":     {"ms", runMatmul, nil},

@@ -28,7 +28,7 @@ final class Peer {
         put("flat", "ns/task", "", Tasks::flat);
         put("batch", "ns/task", "", Tasks::batch);
         put("skynet", "ms", "", Tasks::skynet);
-        put("uts", "ms", "\"tree\": \"T1|T3\"", Tasks::uts);
+        put("uts", "ms", "\"tree\": \"T1|T3|T5|default\"", Tasks::uts);
         put("queens", "ms", "", Tasks::queens);
         put("sort", "ms", "", Data::sort);
         put("matmul", "ms", "", Matrices::matmul);
