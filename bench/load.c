@@ -272,6 +272,10 @@ static int talk(struct client *client, const struct server *server)
     load->cpu = server_cpu(server) - cpu;
     load->ns = client->now - start;
     client->over = true;
+    if (r == 0 && load->requests == 0) {
+        bench_say("there was no reply within %g s; please give it more --seconds", load->seconds);
+        return -ETIME;
+    }
     while (r == 0 && client->under_way)
         r = one_round(client);
     return r;

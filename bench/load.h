@@ -22,7 +22,7 @@ struct load {
     uint64_t late[LOAD_BUCKETS]; /* how many took how long */
 };
 
-/** @return 0; -EBADMSG a reply was wrong; -EPIPE the server closed a connection; another -errno */
+/** @return 0; -EBADMSG a reply was wrong; -EPIPE the server closed a connection; -ETIME no reply came in time; another -errno */
 int load_run(struct load *load, const struct server *server);
 
 /** The latency that `percent` percent of the requests did not exceed, in us. */
