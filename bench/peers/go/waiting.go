@@ -419,7 +419,7 @@ func runSelect() {
 	channels := number("channels", 8)
 	each := number("items", 2000000) / channels
 	if channels > 8 {
-		cannot("it selects among eight channels; there would be reflect.Select for any number, which nobody uses if he can help it")
+		cannot("it selects among eight channels at most: more than one would write down take reflect.Select")
 	}
 	if each == 0 {
 		each = 1
@@ -509,17 +509,12 @@ type sleeper struct {
 
 // sleep sleeps again and again until done is closed.
 func (s *sleeper) sleep(longest time.Duration, room int, done <-chan struct{}) {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
+	<-timer.C
 	defer timer.Stop()
 	for {
 		nap := time.Duration(random(&s.state) % uint64(longest))
 		before := time.Now()
-		if !timer.Stop() {
-			select {
-			case <-timer.C:
-			default:
-			}
-		}
 		timer.Reset(nap)
 		select {
 		case <-done:
