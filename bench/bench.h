@@ -10,6 +10,7 @@
  *   BENCH_BESIDE  on a plain thread, while a runtime is there: a host's view
  *   BENCH_ALONE   on a plain thread: serial code, to compare with
  *   BENCH_APART   on a plain thread; it starts its own runtime, by bench_config, in another process
+ *   BENCH_GO      as BENCH_APART, but what runs there is a program in Go, `go_program`, which is not always there
  *
  * The runtime is started once for the warm-up and all runs, or, where `fresh` is set, for each of them. Starting and stopping are never
  * timed. Everything here is called from the form itself, by one task or thread at a time. */
@@ -20,14 +21,13 @@
 
 struct bench_run;
 
-enum bench_place { BENCH_TASK, BENCH_BESIDE, BENCH_ALONE, BENCH_APART };
+enum bench_place { BENCH_TASK, BENCH_BESIDE, BENCH_ALONE, BENCH_APART, BENCH_GO };
 
 /** One way to do the work. The first form of a workload is its default; with more than one, `--form` and `--vs` choose. */
 struct bench_form {
     const char *name;
     int (*run)(struct bench_run *run);
     enum bench_place place;
-    const char *in_go; /* a program that it runs, in Go and so not always there; see bench_beside in util.h */
 };
 
 enum bench_kind { BENCH_NONE, BENCH_INT, BENCH_REAL, BENCH_CHOICE, BENCH_TEXT, BENCH_FLAG };
@@ -82,6 +82,7 @@ struct bench {
     const char *unit;                        /* of bench_result */
     int64_t workers;                         /* the default of --workers; 0: one per allowed core */
     bool fresh;                              /* a runtime for each run */
+    const char *go_program;                  /* of BENCH_GO, beside this one: bench_beside in util.h */
     int (*prepare)(void);                    /* after the arguments are read, before the warm-up; -EINVAL once it has said what is wrong */
     void (*finish)(void);                    /* after the last run */
     struct bench_form forms[BENCH_FORMS];    /* the last stays empty */

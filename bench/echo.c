@@ -148,12 +148,13 @@ const struct bench bench_echo = {
     .what = "a TCP server sends back what it receives: its CPU time a message",
     .unit = "us CPU/message",
     .workers = 1,
+    .go_program = SERVE_GO,
     .prepare = prepare,
     .finish = finish,
     .forms = {{"filch", echo_filch, BENCH_APART},
               {"epoll", echo_epoll, BENCH_ALONE},
               {"uring", echo_uring, BENCH_ALONE},
-              {"go", echo_go, BENCH_APART, SERVE_GO}},
+              {"go", echo_go, BENCH_GO}},
     .params =
         {
             BENCH_INT("size", size, 1, 1 << 16, "bytes of a message"),

@@ -68,8 +68,8 @@ void bench_settings_init(struct bench_settings *settings, const struct bench *be
 /** Reads the arguments after the workload's name. @return 0, or -EINVAL once it has said what is wrong and what is possible. */
 int bench_parse(struct bench_settings *settings, int argc, char **argv);
 
-/** @return 0, or -ENOENT once it has said what `form` runs, and why it is not there */
-int bench_form_possible(const struct bench_form *form);
+/** @return 0, or -ENOENT once it has said which program `form` runs, and why it is not there */
+int bench_form_possible(const struct bench *bench, const struct bench_form *form);
 
 /** The entry `index` of "a|b|c" into `buffer`. */
 const char *bench_choice(const char *choices, unsigned index, char buffer[32]);

@@ -213,12 +213,13 @@ const struct bench bench_http = {
     .what = "a web server with one small page: its CPU time a request",
     .unit = "us CPU/request",
     .workers = 1,
+    .go_program = SERVE_GO,
     .prepare = prepare,
     .forms = {{"filch", http_filch, BENCH_APART},
               {"epoll", http_epoll, BENCH_ALONE},
               {"uring", http_uring, BENCH_ALONE},
-              {"go", http_go, BENCH_APART, SERVE_GO},
-              {"net-http", http_net_http, BENCH_APART, SERVE_GO}},
+              {"go", http_go, BENCH_GO},
+              {"net-http", http_net_http, BENCH_GO}},
     .params =
         {
             BENCH_INT("connections", connections, 1, 1e6, "how many clients"),

@@ -95,9 +95,9 @@ int bench_measure(const struct bench_settings *settings, struct bench_outcome *o
     bench_record_init(&outcome->main, bench->unit, (size_t)settings->runs);
     for (unsigned i = 0; i < settings->versus_count; i++)
         bench_record_init(&outcome->versus[i], bench->unit, (size_t)settings->runs);
-    int r = bench_form_possible(settings->form);
+    int r = bench_form_possible(bench, settings->form);
     for (unsigned v = 0; r >= 0 && v < settings->versus_count; v++)
-        r = bench_form_possible(settings->versus[v]);
+        r = bench_form_possible(bench, settings->versus[v]);
     if (r >= 0 && bench->prepare)
         r = bench->prepare();
     for (int64_t i = 0; r >= 0 && i <= settings->runs; i++) {

@@ -159,14 +159,14 @@ static int operand(const char *text)
     return unknown(what);
 }
 
-int bench_form_possible(const struct bench_form *form)
+int bench_form_possible(const struct bench *bench, const struct bench_form *form)
 {
     char path[4096];
-    if (!form->in_go || bench_beside(form->in_go, path, sizeof path) == 0)
+    if (form->place != BENCH_GO || bench_beside(bench->go_program, path, sizeof path) == 0)
         return 0;
     bench_say("no form %s: there is no %s beside filch-bench, since Go was not found when that was built (Debian's package is called "
               "golang-go)",
-              form->name, form->in_go);
+              form->name, bench->go_program);
     return -ENOENT;
 }
 
@@ -181,7 +181,7 @@ static void choose_versus(struct bench_settings *settings)
         return;
     }
     for (const struct bench_form *form = forms; form->name; form++)
-        if (form != settings->form && bench_form_possible(form) == 0)
+        if (form != settings->form && bench_form_possible(settings->bench, form) == 0)
             settings->versus[settings->versus_count++] = form;
 }
 

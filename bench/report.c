@@ -93,6 +93,7 @@ static unsigned workers(const struct bench_settings *settings, const struct benc
     case BENCH_ALONE:
         return 0;
     case BENCH_APART:
+    case BENCH_GO:
         return outcome->main.workers ? outcome->main.workers : (unsigned)settings->workers;
     default:
         return outcome->workers;

@@ -639,8 +639,9 @@ const struct bench bench_stall = {
     .what = "tasks stall their carriers: how late the others wake",
     .unit = "us p99",
     .workers = 2,
+    .go_program = PEER,
     .prepare = prepare,
-    .forms = {{"filch", stall_filch, BENCH_APART}, {"threads", stall_threads, BENCH_APART}, {"go", stall_go, BENCH_APART, PEER}},
+    .forms = {{"filch", stall_filch, BENCH_APART}, {"threads", stall_threads, BENCH_APART}, {"go", stall_go, BENCH_GO}},
     .params =
         {
             BENCH_CHOICE("kind", kind, kinds, "what the stalls are"),
