@@ -132,7 +132,8 @@ FL_INLINE void fl_idle_release(struct fl_idle *idle, struct fl_sleeper *sleeper,
  * after this fl_idle_claim finds whom. */
 FL_INLINE bool fl_idle_take_part(struct fl_idle *idle)
 {
-    add_relaxed(&idle->active, 1); /* [doze] pairs with fl_idle_unwatched; the barrier stands in fl_idle_wanted */
+    /* [doze] pairs with fl_idle_unwatched; the barrier stands in fl_idle_wanted. Of [watch] (sched/monitor.c) as well: before the look at the monitor */
+    add_seq_cst(&idle->active, 1);
     return fl_idle_wanted(idle);
 }
 

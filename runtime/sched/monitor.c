@@ -22,12 +22,14 @@
  * Where more run than there are CPUs, the reliefs go back to light duty and, when nobody has been stalled for LINGER, to rest.
  *
  * Invariants
- *   1. While the monitor sleeps, a worker is idle, or the last one that was is about to stir it.
+ *   1. While the monitor sleeps, a worker is idle, or the last one that was is about to stir it. If the host wants to know of stalls, all who take part are idle, or who is
+ *      not is about to stir it.
  *   2. Only the monitor makes reliefs and takes duties away; a task that announces a blocking call may call one.
  *   3. Its decisions are hints: whatever it decides, nothing is lost and nothing runs twice.
  *
  * Memory ordering
- *   [watch]  the monitor sets `asleep`, then reads the idle word; a worker leaves the idle word, then reads `asleep`; all seq_cst: one sees the other. */
+ *   [watch]  the monitor sets `asleep`, then reads the idle word, and who takes part; a worker leaves the idle word, a relief begins to take part, then reads `asleep`; all
+ *            seq_cst: one sees the other. */
 #include "sched/monitor.h"
 
 #include "machine/clock.h"
@@ -89,14 +91,14 @@ struct view {
     bool unstarted, expected;  /**< what has not begun waits; timers or operations are there */
 };
 
-/* Whether the thread sleeps in the kernel. */
-static bool is_off_cpu(int tid)
+/* Whether the thread sleeps in the kernel. @return 1, 0, or negative: it cannot be seen, since the program has no descriptor left for one */
+static int is_off_cpu(int tid)
 {
     char path[48], text[256];
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return -errno;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = 0;
@@ -126,11 +128,27 @@ static void ask(struct fl_worker *w, struct fl_record *record, int64_t looked, i
     record->asked_cpu = clock_of(w);
 }
 
+/* Whether its carrier is off the CPU. Where that cannot be seen, its clock tells: one that waits for a CPU is taken for asleep then, and at worst there is a relief too many. */
+static bool is_off(struct fl_worker *w, struct fl_record *record, int64_t now)
+{
+    int off = is_off_cpu(load_relaxed(&w->tid)); /* hint: set before it ran anything */
+    if (off >= 0)
+        return off;
+    int64_t cpu = clock_of(w);
+    off = cpu - record->asked_cpu < (now - record->asked_at) / 2;
+    if (record->stalled) { /* from here to the next look */
+        record->asked_cpu = cpu;
+        record->asked_at = now;
+    }
+    return off;
+}
+
 static bool judge(struct fl_worker *w, struct fl_record *record, struct view *view)
 {
     bool busy = fl_is_busy(w);
     int64_t looked = load_relaxed(&w->looked); /* hint: looked at again */
     if (load_relaxed(&w->blocked)) {           /* hint: looked at again */
+        store_relaxed(&w->noticed, looked);    /* hint: for those who would tell */
         record->off = true;
         record->state_at = 0;
         return true;
@@ -151,7 +169,7 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct view *vi
         return false;
     }
     if (!record->stalled || view->now - record->state_at > STATE_EVERY) {
-        record->off = is_off_cpu(load_relaxed(&w->tid)); /* hint: set before it ran anything */
+        record->off = is_off(w, record, view->now);
         record->state_at = view->now;
     }
     store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
@@ -182,10 +200,10 @@ static void tell(struct filch_runtime *runtime, struct fl_worker *w, struct fl_r
     monitor->told_at = now;
 }
 
-/* How many must be idle so that nothing need be watched. */
-static unsigned enough(const struct filch_runtime *runtime)
+/* How many must be idle so that nothing need be watched: for a host that wants to know of stalls all who take part, also a relief that runs a task which is pinned there. */
+static unsigned enough(struct filch_runtime *runtime)
 {
-    return runtime->on_stall ? runtime->count : 1;
+    return runtime->on_stall ? load_seq_cst(&runtime->idle.active) : 1; /* [watch] pairs with fl_idle_take_part */
 }
 
 static void see(struct filch_runtime *runtime, struct view *view)
@@ -402,9 +420,11 @@ static void act(struct filch_runtime *runtime, struct view *view)
 static void wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
 {
     struct fl_monitor *monitor = &runtime->monitor;
-    if (state == FL_MONITOR_SLEEPS)
-        fl_monitor_doze(monitor, &runtime->idle, enough(runtime));
-    else
+    if (state == FL_MONITOR_SLEEPS) {
+        if (fl_monitor_doze(monitor, &runtime->idle, enough(runtime)) &&
+            !fl_monitor_needless(load_seq_cst(&runtime->idle.word), enough(runtime))) /* [watch] who has begun to take part before that */
+            store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE);                        /* own: it looks round now */
+    } else
         store_seq_cst(&monitor->asleep, state); /* [watch] as fl_monitor_doze */
     while (load_acquire(&monitor->asleep) == state &&
            load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */

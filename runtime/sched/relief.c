@@ -232,6 +232,7 @@ static struct fl_task *take_part(struct fl_worker *w, struct fl_task *task)
     w->counted = true;
     if (fl_idle_take_part(&w->runtime->idle) && task)
         fl_wake_one(w->runtime);
+    fl_monitor_stir(w->runtime, &w->runtime->monitor);
     return task;
 }
 
@@ -246,8 +247,10 @@ struct fl_task *fl_relief_aside(struct fl_worker *w)
             return NULL;
         uint32_t duty = load_acquire(&w->duty); /* [duty] pairs with fl_relief_call */
         if (duty == FL_DUTY_REST) {
-            if ((task = rest(w)))
+            if ((task = rest(w))) {
+                store_relaxed(&w->looked, fl_clock()); /* hint: its rest was no stall */
                 return take_part(w, task);
+            }
             go_to_host(w);
             nap = NAP_MIN;
             continue;

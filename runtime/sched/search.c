@@ -233,6 +233,7 @@ aside:
         if (unlikely(!fl_full_duty(w))) {
             if (fl_idle_leave(idle))
                 fl_wake_one(runtime);
+            fl_monitor_stir(runtime, &runtime->monitor);
             goto aside;
         }
         now = fl_clock();

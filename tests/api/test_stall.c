@@ -776,3 +776,167 @@ Test(stall, operations_of_a_stalled_worker_go_on_though_nobody_is_idle_and_none_
         close(beside.data[0]), close(beside.data[1]);
     }
 }
+
+/* ---- without a descriptor ---- */
+
+struct few {
+    atomic_int stalled, slept;
+    atomic_bool over;
+    int blockers, filled, pipe[2];
+    int fds[256];
+};
+
+static int read_until_they_sleep(void *arg)
+{
+    struct few *few = arg;
+    char byte;
+    atomic_fetch_add(&few->stalled, 1);
+    return read(few->pipe[0], &byte, 1) == 1 && byte == 'y' ? 0 : -ETIMEDOUT;
+}
+
+/* Ends the stalls when the others have slept, or are not going to. */
+static void *write_when_they_sleep(void *arg)
+{
+    struct few *few = arg;
+    for (int64_t end = filch_after(FILCH_SEC(5)); atomic_load(&few->slept) < 20 && filch_now() < end;)
+        usleep(1000);
+    for (int i = 0; i < few->blockers; i++)
+        must(write(few->pipe[1], atomic_load(&few->slept) < 20 ? "n" : "y", 1) == 1);
+    return NULL;
+}
+
+/* Counts once all have stalled. */
+static int sleep_and_count(void *arg)
+{
+    struct few *few = arg;
+    while (!atomic_load(&few->over)) {
+        must(filch_sleep(FILCH_MSEC(1)) == 0);
+        if (atomic_load(&few->stalled) == few->blockers)
+            atomic_fetch_add(&few->slept, 1);
+    }
+    return 0;
+}
+
+static int stall_twice(void *arg)
+{
+    struct few *few = arg;
+    int fd, r = 0;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, sleep_and_count, few) == 0);
+    for (int round = 0; round < 2 && r == 0; round++) {
+        FILCH_SCOPE(blockers);
+        atomic_store(&few->stalled, 0);
+        atomic_store(&few->slept, 0);
+        for (int i = 0; i < few->blockers; i++)
+            must(filch_spawn(&blockers, read_until_they_sleep, few) == 0);
+        pthread_t thread = thread_start(write_when_they_sleep, few);
+        r = filch_join(&blockers);
+        thread_join(thread);
+        must(r < 0 || filch_sleep(FILCH_MSEC(300)) == 0); /* there are reliefs now, and they rest */
+        while (round == 0 && few->filled < (int)LENGTH(few->fds) && (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+            few->fds[few->filled++] = fd;
+        must(few->filled < (int)LENGTH(few->fds));
+    }
+    atomic_store(&few->over, true);
+    return filch_join(&s) < 0 ? -1 : r;
+}
+
+Test(stall, nobody_is_stranded_when_no_descriptor_is_left, .timeout = 120)
+{
+    limit(RLIMIT_NOFILE, LENGTH(((struct few *)NULL)->fds));
+    FOR_EACH_CONFIG(config, every_size)
+    {
+        struct few few = {.blockers = (int)config->workers};
+        must(pipe(few.pipe) == 0);
+        must(filch_run(config, stall_twice, &few) == 0);
+        close(few.pipe[0]), close(few.pipe[1]);
+        while (few.filled > 0)
+            close(few.fds[--few.filled]);
+    }
+}
+
+/* ---- what it costs that one has said so ---- */
+
+/* How often the monitor has gone to sleep. */
+static long sleeps_of_monitor(void)
+{
+    long n = -1;
+    DIR *dir = opendir("/proc/self/task");
+    must(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char path[300], text[4096];
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        text[size > 0 ? size : 0] = '\0';
+        if (fd >= 0)
+            close(fd);
+        const char *at = strstr(text, "\nvoluntary_ctxt_switches:");
+        if (at && strncmp(text, "Name:\tlaw/mon\n", 14) == 0)
+            n = strtol(at + strlen("\nvoluntary_ctxt_switches:"), NULL, 10);
+    }
+    closedir(dir);
+    must(n >= 0);
+    return n;
+}
+
+static int announce_and_nap(void *arg)
+{
+    filch_blocking_enter();
+    while (!atomic_load((atomic_bool *)arg))
+        usleep(20000);
+    filch_blocking_leave();
+    return 0;
+}
+
+static int yield_now_and_then(void *arg)
+{
+    while (!atomic_load((atomic_bool *)arg)) {
+        compute_for(10000);
+        filch_yield();
+    }
+    return 0;
+}
+
+static double cpu_time(void)
+{
+    struct timespec ts;
+    must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+struct looks {
+    double looks, cpu; /* in a second */
+};
+
+/* Looks a second, when the monitor has become used to the stall. */
+static int count_looks(void *arg)
+{
+    struct looks *looks = arg;
+    atomic_bool over = false;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, announce_and_nap, &over) == 0 && filch_sleep(FILCH_MSEC(2)) == 0);
+    for (int i = 0; i < 3; i++)
+        must(filch_spawn(&s, yield_now_and_then, &over) == 0);
+    must(filch_sleep(FILCH_MSEC(1200)) == 0);
+    long before = sleeps_of_monitor();
+    double cpu = cpu_time();
+    must(filch_sleep(FILCH_SEC(1)) == 0);
+    *looks = (struct looks){(double)(sleeps_of_monitor() - before), cpu_time() - cpu};
+    atomic_store(&over, true);
+    return filch_join(&s);
+}
+
+/* Those who compute would tell of it at every fourth look round, thousands of times a second. Where they get no CPU, since others use this machine, nothing is learned. */
+Test(stall, a_call_that_was_announced_is_not_noticed_again_and_again, .timeout = 60)
+{
+    int learned = 0;
+    for (int round = 0; round < 10; round++) {
+        struct looks seen;
+        must(filch_run(&(filch_config){.workers = 1, .name = "law"}, count_looks, &seen) == 0);
+        if (seen.cpu > 0.25 && seen.looks / seen.cpu < 2500)
+            return;
+        learned += seen.cpu > 0.25;
+    }
+    must(learned == 0);
+}

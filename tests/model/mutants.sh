@@ -143,7 +143,7 @@ notices idle 19 'rc11 imm' 'a relief that leaves does not hand on the wake-up th
 notices idle 20 'rc11 imm' 'a relief that leaves still counts as searching' "$word|$asleep" $i \
     's/^    return fl_idle_found(idle);/    return false;/'
 notices idle 23 'rc11 imm' 'who takes part looks who sleeps before it counts itself' "$watching" $i \
-    '/^FL_INLINE bool fl_idle_take_part/,/^}/s/^    add_relaxed.*/    bool wanted = fl_idle_wanted(idle);\n    add_relaxed(\&idle->active, 1);\n    return wanted;/'
+    '/^FL_INLINE bool fl_idle_take_part/,/^}/s/^    add_seq_cst.*/    bool wanted = fl_idle_wanted(idle);\n    add_relaxed(\&idle->active, 1);\n    return wanted;/'
 notices idle 23 'rc11 imm' 'no barrier between the count and the look' "$watching" $i \
     's/^    fl_barrier_light();.*//'
 notices idle 23 'rc11 imm' 'who begins while all sleep wakes nobody' "$watching" $i \
