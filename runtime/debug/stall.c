@@ -184,9 +184,10 @@ static void look_at_parent(struct telling *t, struct filch_scope *scope)
     copy_name(name, sizeof name, fl_task_name(&parent));
     say_function(t, &parent, function, sizeof function);
     add(t->parent, sizeof t->parent, "%s%s%s", name[0] ? name : function[0] ? "" : "a task", name[0] && function[0] ? " = " : "", function);
-    if (parent.flags & FL_TASK_PARKED && parent.why) {
+    struct fl_why parked;
+    if (parent.flags & FL_TASK_PARKED && parent.why && peek(&parked, parent.why, sizeof parked)) {
         char why[NAME];
-        copy_name(why, sizeof why, parent.why->name);
+        copy_name(why, sizeof why, parked.name);
         add(t->parent, sizeof t->parent, ", parked: %s", why);
         say_place(&parent, t->parent, sizeof t->parent);
     }
@@ -251,6 +252,7 @@ static void tell(struct telling *t)
     look_at_stack(t, tid);
     if (!still(t))
         return;
+    uint64_t untold = exchange_relaxed(&runtime->monitor.untold, 0); /* counter */
     filch_stall stall = {
         .worker = t->w->index,
         .tid = tid,
@@ -263,7 +265,7 @@ static void tell(struct telling *t)
         .backtrace = t->backtrace,
         .reliefs = reliefs_out(runtime),
         .relief_max = runtime->relief_max,
-        .unreported = exchange_relaxed(&runtime->monitor.untold, 0), /* counter */
+        .unreported = untold ? untold - 1 : 0, /* this one is among them, unless an earlier report has counted it */
         .text = t->text,
     };
     add(t->text, sizeof t->text,

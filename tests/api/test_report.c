@@ -2,15 +2,21 @@
 /* The laws of the report of stalls: who is told, of what, and when not. */
 #include "api.h"
 
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct {
     atomic_int told;
     atomic_bool busy;
     int64_t ns;
+    uint64_t unreported, stalls;
     unsigned worker, reliefs, relief_max;
     bool off_cpu;
     char task[64], function[128], parent[512], where[256], backtrace[4096], text[8192];
@@ -28,7 +34,11 @@ static void keep(filch_runtime *runtime, const filch_stall *stall)
         atomic_store(&last.busy, false);
         return;
     }
+    filch_stats stats;
+    filch_stats_read(runtime, &stats);
     last.ns = stall->ns;
+    last.unreported = stall->unreported;
+    last.stalls = stats.stalls;
     last.worker = stall->worker;
     last.reliefs = stall->reliefs;
     last.relief_max = stall->relief_max;
@@ -205,6 +215,12 @@ static int many_long(void *arg)
     return 0;
 }
 
+Test(report, one_that_is_told_of_is_not_among_those_that_were_not)
+{
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = FILCH_MSEC(1)}, one_long, NULL) == 0);
+    must(atomic_load(&last.told) == 1 && last.unreported < last.stalls);
+}
+
 Test(report, no_more_than_ten_a_second_are_told)
 {
     int64_t began = filch_now();
@@ -270,4 +286,135 @@ Test(report, it_is_stopped_while_one_is_told)
     for (int i = 0; i < 5; i++)
         must(filch_run(&(filch_config){.workers = 1, .on_stall = keep, .stall_after = 1}, one_long, NULL) == 0);
     must(told_since(-1));
+}
+
+/* ---- on a relief that rests ---- */
+
+static struct {
+    atomic_int ready;
+    filch_event go, ended;
+    int64_t began;
+} pinned;
+
+static int stall_where_it_is_pinned(void *arg)
+{
+    (void)arg;
+    filch_pin();
+    atomic_store(&pinned.ready, (int)syscall(SYS_gettid));
+    must(filch_event_wait(&pinned.go) == 0);
+    pinned.began = filch_now();
+    int before = atomic_load(&last.told);
+    for (int64_t end = filch_after(FILCH_SEC(5)); atomic_load(&last.told) == before && filch_now() < end;)
+        usleep(20000);
+    filch_unpin();
+    filch_event_set(&pinned.ended);
+    return 0;
+}
+
+/* The only worker blocks until a relief has come, and has that task; then both have nothing to do. */
+static int pin_one_to_a_relief(void *arg)
+{
+    FILCH_SCOPE(s);
+    filch_pin();
+    must(filch_spawn_with(&s, &(filch_task_options){.name = "pinned"}, stall_where_it_is_pinned, NULL) == 0);
+    filch_blocking_enter();
+    await_count(&pinned.ready, 1);
+    filch_blocking_leave();
+    must(atomic_load(&pinned.ready) != (int)syscall(SYS_gettid));
+    must(filch_sleep(FILCH_MSEC(200)) == 0);
+    atomic_store((atomic_int *)arg, 1);
+    must(filch_event_wait(&pinned.ended) == 0);
+    filch_unpin();
+    return filch_join(&s);
+}
+
+static void *wake_the_pinned(void *arg)
+{
+    await_count(arg, 1);
+    usleep(500000);
+    filch_event_set(&pinned.go);
+    return NULL;
+}
+
+Test(report, who_is_pinned_to_a_relief_that_rests_is_told_of_and_not_its_rest)
+{
+    atomic_int ready = 0;
+    wanted = "pinned";
+    pthread_t thread = thread_start(wake_the_pinned, &ready);
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep}, pin_one_to_a_relief, &ready) == 0);
+    thread_join(thread);
+    must(atomic_load(&last.told) == 1 && last.ns <= filch_now() - pinned.began + FILCH_MSEC(100) && last.ns < FILCH_SEC(5));
+}
+
+/* ---- one that comes back while it is looked at ---- */
+
+static struct {
+    int faults;
+    char *page;
+    atomic_int asked;
+    atomic_bool gone;
+    uint64_t junk[512];
+} back;
+
+/* Whoever reads the name waits until the task that had it is gone. */
+static void *give_the_name(void *arg)
+{
+    struct uffd_msg message;
+    must(read(back.faults, &message, sizeof message) == sizeof message);
+    atomic_store(&back.asked, 1);
+    while (!atomic_load(&back.gone))
+        usleep(1000);
+    struct uffdio_zeropage zero = {.range = {(uintptr_t)back.page, 4096}};
+    must(ioctl(back.faults, UFFDIO_ZEROPAGE, &zero) == 0);
+    return arg;
+}
+
+static int nap_until_asked(void *arg)
+{
+    (void)arg;
+    for (int64_t end = filch_after(FILCH_SEC(10)); !atomic_load(&back.asked) && filch_now() < end;)
+        usleep(1000);
+    return atomic_load(&back.asked) ? 0 : -ETIMEDOUT;
+}
+
+__attribute__((noinline)) static int spawn_one_that_is_asked_for(void)
+{
+    volatile char deeper[2048];
+    deeper[0] = 0;
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &(filch_task_options){.name = back.page}, nap_until_asked, NULL) == 0);
+    return filch_join(&s) + deeper[0];
+}
+
+/* Where its scope was stands what leads nowhere. */
+__attribute__((noinline)) static void overwrite_its_scope(void)
+{
+    uint64_t *volatile there[2000];
+    for (size_t i = 0; i < LENGTH(there); i++)
+        there[i] = back.junk + 64;
+    atomic_store(&back.gone, true);
+    usleep(300000);
+    must(there[0] == there[1]);
+}
+
+static int end_while_it_is_looked_at(void *arg)
+{
+    (void)arg;
+    int r = spawn_one_that_is_asked_for();
+    overwrite_its_scope();
+    return r;
+}
+
+Test(report, who_comes_back_while_it_is_looked_at_leaves_nothing_to_stumble_over)
+{
+    struct uffdio_api api = {.api = UFFD_API};
+    memset(back.junk, 0x5a, sizeof back.junk);
+    back.faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC); /* also for what the kernel reads */
+    back.page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct uffdio_register range = {.range = {(uintptr_t)back.page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (back.faults < 0 || ioctl(back.faults, UFFDIO_API, &api) < 0 || ioctl(back.faults, UFFDIO_REGISTER, &range) < 0)
+        cr_skip_test("no userfaultfd(2) for reads by the kernel here");
+    pthread_t thread = thread_start(give_the_name, NULL);
+    must(filch_run(&(filch_config){.workers = 1, .on_stall = keep}, end_while_it_is_looked_at, NULL) == 0);
+    thread_join(thread);
 }
