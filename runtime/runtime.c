@@ -498,7 +498,7 @@ int filch_stop(filch_runtime *runtime, int64_t deadline)
         return 0;
     if (in_child(runtime))
         return -ECHILD;
-    if (filch_current() == runtime)
+    if (filch_current() == runtime || fl_helpers_has_me(&runtime->helpers))
         return -EDEADLK;
     store_seq_cst(&runtime->state, FL_CLOSED); /* [closed] pairs with submit */
     bool acts = deadline != FILCH_NEVER;       /* it will cancel what waits: that is no deadlock */

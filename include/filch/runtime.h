@@ -109,7 +109,7 @@ FILCH_API FILCH_PARKS int filch_call(filch_runtime *runtime, filch_fn *fn, void 
  * threads and memory. NULL is allowed.
  * @param deadline absolute, nanoseconds of CLOCK_MONOTONIC; 0: cancel at once; FILCH_NEVER: only wait
  * @return 0; -ETIMEDOUT when tasks still run (they are named on stderr; the runtime lives on, call again);
- *   -EDEADLK called from one of its own tasks. Context: any thread, blocks it. */
+ *   -EDEADLK called from one of its own tasks, from its on_stall, or in a function that filch_blocking runs. Context: any thread, blocks it. */
 FILCH_API int filch_stop(filch_runtime *runtime, int64_t deadline);
 
 /** Writes the report to stderr. Context: config.on_deadlock. */

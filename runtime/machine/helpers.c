@@ -159,6 +159,16 @@ int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job)
     return 0;
 }
 
+bool fl_helpers_has_me(struct fl_helpers *helpers)
+{
+    bool has = false;
+    fl_lock_take(&helpers->lock);
+    for (unsigned i = 0; i < helpers->count && !has; i++)
+        has = pthread_equal(helpers->threads[i], pthread_self());
+    fl_lock_give(&helpers->lock);
+    return has;
+}
+
 bool fl_helpers_withdraw(struct fl_helpers *helpers, struct fl_job *job, const _Atomic(uint64_t) *word, uint64_t value)
 {
     fl_lock_take(&helpers->lock);

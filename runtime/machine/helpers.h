@@ -38,6 +38,9 @@ int fl_helpers_init(struct fl_helpers *helpers, unsigned max);
 /** Nobody waits for a job any more. */
 void fl_helpers_fini(struct fl_helpers *helpers);
 
+/** Whether the caller is one of them: it cannot wait for their end. */
+bool fl_helpers_has_me(struct fl_helpers *helpers);
+
 /** Puts a job in line, and starts a thread if none is idle and there may be one more. Never waits.
  * @return 0; -EAGAIN there is no thread and none can be started: nothing was put in line. */
 int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job);

@@ -18,7 +18,8 @@
  *   on the CPU    more threads would not get more done. If something was woken, or came from outside, and nobody is free to serve it: one relief of light duty.
  *                 Work that has not begun waits, but not for ever: after CROWDED, and twice as long for each relief that computes already, one more may begin it.
  *                 Of a thousand tasks that compute, only some ten a minute come to have a thread of their own, and what sleeps, waits and is woken goes on all the time.
- * The last relief that there may be stays at light duty: a hundred who stall cannot take all.
+ * The last relief that there may be stays at light duty: a hundred who stall as soon as they begin cannot take all. One that was woken and stalls then can be taken for nothing else
+ * before, and can take that one too.
  * Where more run than there are CPUs, the reliefs go back to light duty and, when nobody has been stalled for LINGER, to rest.
  *
  * Invariants

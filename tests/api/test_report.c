@@ -418,3 +418,34 @@ Test(report, who_comes_back_while_it_is_looked_at_leaves_nothing_to_stumble_over
     must(filch_run(&(filch_config){.workers = 1, .on_stall = keep}, end_while_it_is_looked_at, NULL) == 0);
     thread_join(thread);
 }
+
+/* ---- what a listener may not do ---- */
+
+static _Atomic(int) refusal;
+
+static void stop_from_within(filch_runtime *runtime, const filch_stall *stall)
+{
+    (void)stall;
+    atomic_store(&refusal, filch_stop(runtime, FILCH_NEVER));
+    atomic_fetch_add(&last.told, 1);
+}
+
+static int stop_where_calls_block(void *arg)
+{
+    return filch_stop(arg, FILCH_NEVER);
+}
+
+static int blocks(void *arg)
+{
+    return filch_blocking(stop_where_calls_block, arg);
+}
+
+Test(report, a_listener_cannot_stop_the_runtime)
+{
+    filch_runtime *runtime;
+    must(filch_start(&(filch_config){.workers = 1, .on_stall = stop_from_within}, &runtime) == 0);
+    must(filch_submit(runtime, one_long, NULL) == 0 && told_since(0));
+    must(atomic_load(&refusal) == -EDEADLK);
+    must(filch_call(runtime, blocks, runtime) == -EDEADLK);
+    must(filch_stop(runtime, FILCH_NEVER) == 0);
+}
