@@ -195,15 +195,17 @@ static void look_at_parent(struct telling *t, struct filch_scope *scope)
 
 /* ---- the report ---- */
 
-__attribute__((no_sanitize("address", "thread"))) static void look_at_task(struct telling *t)
+/* A copy is looked at: it may come back at any time. */
+static void look_at_task(struct telling *t)
 {
-    struct fl_task *task =
-        (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &t->w->hot.current_)); /* hint: of no use if it has come back */
-    if (!task)
+    struct fl_task task;
+    struct filch_task_head_ *head =
+        load_relaxed(fl_atomic(struct filch_task_head_ *, &t->w->hot.current_)); /* hint: of no use if it has come back */
+    if (!head || !peek(&task, fl_container_of(head, struct fl_task, head), sizeof task))
         return;
-    copy_name(t->name, sizeof t->name, fl_task_name(task));
-    say_function(t, task, t->function, sizeof t->function);
-    look_at_parent(t, task->scope);
+    copy_name(t->name, sizeof t->name, fl_task_name(&task));
+    say_function(t, &task, t->function, sizeof t->function);
+    look_at_parent(t, task.scope);
 }
 
 __attribute__((no_sanitize("address", "thread"))) static void look_at_stack(struct telling *t, int tid)

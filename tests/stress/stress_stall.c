@@ -3,7 +3,7 @@
  *
  * Rounds of a runtime with 1 to 8 workers and some number of reliefs, also none and one. Tasks fork and join, pass items through channels, sleep, read and write pipes, hold a
  * mutex; and any of them may compute for long, sleep in the kernel, sit in a read(2), announce a blocking call, be pinned over what parks, or spawn a child that is isolated,
- * wherever it is. A plain thread submits and calls beside. Some rounds would be told of a deadlock, which there is none.
+ * wherever it is. A plain thread submits and calls beside. Some rounds would be told of a deadlock, which there is none, and some are told of stalls.
  *
  * Laws: every item that was sent is received once; every task that was spawned has run once; a pinned task stays on its thread; what one holds nobody else has; every round comes to its
  * end, with no more kernel threads than may be. Plain memory where a lock or a channel guards it, for TSan. */
@@ -25,7 +25,7 @@
 
 enum { PAIRS = 2, ITEMS = 150, TREES = 3, DEPTH = 5, PIPES = 2, BYTES = 60, SLEEPERS = 3, NAPS = 40, LOCKERS = 3, TURNS = 40, CALLS = 20 };
 
-static _Atomic(uint64_t) stalls, tasks;
+static _Atomic(uint64_t) stalls, reports, tasks;
 
 static uint64_t dice(uint64_t *state)
 {
@@ -361,6 +361,13 @@ static void no_deadlock(filch_runtime *runtime, const char *report)
     fl_panic("a deadlock was told of, and there is none");
 }
 
+static void told(filch_runtime *runtime, const filch_stall *stall)
+{
+    fl_panic_if(stall->worker >= filch_workers(runtime) + stall->relief_max || stall->reliefs > stall->relief_max || stall->ns <= 0,
+                "a report that cannot be: %s", stall->text);
+    add_relaxed(&reports, 1); /* counter */
+}
+
 /* Regular workers, the monitor and reliefs: their names begin with the runtime's, and no two have the same. Who is started by a task has its carrier's name, and then that of
  * an isolated task, whose thread may end a moment later than its scope. */
 static unsigned carriers(void)
@@ -395,6 +402,10 @@ static void play(uint64_t *state)
     unsigned most = config.workers + 1 + (config.relief == FILCH_RELIEF_NONE ? 0 : config.relief ? config.relief : 64);
     if (dice(state) % 2)
         config.on_deadlock = no_deadlock;
+    if (dice(state) % 2) {
+        config.on_stall = told;
+        config.stall_after = 500000;
+    }
     if (dice(state) % 8 == 0)
         config.stack_size = 32768;
     for (int i = 0; i < PAIRS; i++) {
@@ -441,7 +452,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     for (int64_t end = fl_clock() + (int64_t)(seconds * 1e9); fl_clock() < end; rounds++)
         play(&state);
-    printf("stress_stall: %llu rounds, %llu tasks, %llu stalls\n", (unsigned long long)rounds, (unsigned long long)load_relaxed(&tasks),
-           (unsigned long long)load_relaxed(&stalls)); /* counter */
+    printf("stress_stall: %llu rounds, %llu tasks, %llu stalls, %llu told of\n", (unsigned long long)rounds,
+           (unsigned long long)load_relaxed(&tasks),                                               /* counter */
+           (unsigned long long)load_relaxed(&stalls), (unsigned long long)load_relaxed(&reports)); /* counter */
     return 0;
 }
