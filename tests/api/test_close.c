@@ -294,11 +294,12 @@ static int race(void *arg)
         struct race waiter = {.dice = (unsigned)i * 7919};
         int ends[2];
         unix_pair(ends);
-        waiter.fd = ends[0];
+        waiter.fd = fcntl(ends[0], F_DUPFD_CLOEXEC, 500); /* a number that nobody who opens a file is given, when it is free again */
+        must(waiter.fd >= 500 && close(ends[0]) == 0);
         FILCH_SCOPE(s);
         must(filch_spawn(&s, race_to_wait, &waiter) == 0);
         wait_at_random(&dice);
-        must(filch_close(ends[0]) == 0 && filch_join(&s) == 0);
+        must(filch_close(waiter.fd) == 0 && filch_join(&s) == 0);
         must(waiter.result == -EBADF && close(ends[1]) == 0);
     }
     return 0;
