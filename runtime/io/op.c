@@ -256,6 +256,8 @@ int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
 {
     struct io_uring_sqe sqe;
     io_uring_prep_poll_add(&sqe, fd, events);
+    if (events & FL_EPOLL_EDGE)
+        sqe.addr = (uint64_t)(uintptr_t)task;
     return fl_op_run(task, &sqe, cancellable);
 }
 

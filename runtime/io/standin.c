@@ -106,10 +106,11 @@ static bool is_file(int fd)
     return fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISBLK(stat.st_mode));
 }
 
-/* What is known of a socket that has nothing for a receiver just now. */
+/* What is known of a socket that has nothing for a receiver just now. A plain thread waits in the ring of a worker, who may sleep already, with nothing to verify. */
 static unsigned known(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    if (!fl_op_polls(task) || sqe->opcode != IORING_OP_RECV || sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK))
+    if (!fl_op_polls(task) || task->flags & FL_TASK_THREAD || sqe->opcode != IORING_OP_RECV ||
+        sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK))
         return 0;
     return task->drained == sqe->fd + 1 ? FL_EPOLL_EDGE | FL_EPOLL_TRUST : FL_EPOLL_EDGE;
 }

@@ -18,7 +18,9 @@
  * is told nothing (FL_EPOLL_TRUST): what comes later is a new edge. That does not hold, and the wait is told as any other,
  *   - if the last event said more than that there is something to read: the peer's end or an error may lie behind what was received;
  *   - if an edge came while nobody was in line. The second time the kernel is told to be silent: the task may wait on another ring by now;
+ *   - if another task has waited there since: what it was told of it may have left, and no edge tells of that again;
  *   - if the number was given to filch_close, or filch_accept has made it, since.
+ * Nor for a plain thread, which waits in the ring of a worker: that one may sleep already, without a limit, and would verify nothing.
  * But descriptors are the program's, which may close one and make another of the same number behind our back; and a receive may end early though more is there (a mark of urgent data,
  * TLS in the kernel). So trust is verified: a wait that has lasted for TRUST to twice that is told after all, which costs a system call, when it matters no more, and at worst
  * something is heard so late. Receives from TCP sockets alone, because other files have no edge for each thing that comes: a datagram behind another has none.
@@ -31,7 +33,7 @@
  *   1. An operation is in a line exactly while link is not NULL; link changes under the lock. Whoever takes it out calls back, without the lock.
  *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of the last telling was fetched and not dealt with yet. If it can't be told,
  *      whoever stands in the line is told why.
- *      Or the one in it trusts: then the line is in a list of those, which is verified.
+ *      Or the one in it trusts: then the line is in a list of those, which is verified, until the kernel has been told.
  *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), and epoll_wait(2) with no timeout.
  *   4. The owner sleeps without the lock, and keeps what ended its sleep in `events` until somebody reaps.
  *
@@ -135,6 +137,8 @@ static int tell_flags(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd
     if (r < 0)
         return r == -ENOSPC ? -ENOMEM : r;
     line->telling = telling;
+    if (line->trusting.next)
+        fl_list_remove(&line->trusting);
     return 0;
 }
 
@@ -202,8 +206,9 @@ int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
         return -ENOMEM;
     op->fd = sqe->fd;
     op->events = sqe->poll32_events & 0xffff;
-    bool edge = sqe->poll32_events & FL_EPOLL_EDGE && !line->first;
-    if (edge && sqe->poll32_events & FL_EPOLL_TRUST && line->armed && !line->missed) {
+    bool edge = sqe->poll32_events & FL_EPOLL_EDGE && !line->first, again = line->last == sqe->addr;
+    line->last = sqe->addr;
+    if (edge && again && sqe->poll32_events & FL_EPOLL_TRUST && line->armed && !line->missed) {
         trust(&ring->epoll, line);
     } else {
         int r = edge && has_edges(line, op->fd) ? tell_edges(&ring->epoll, line, op->fd, op->events)
@@ -294,7 +299,7 @@ static struct fl_ring_op *verify(struct fl_ring *ring, struct fl_ring_op *out)
         struct fl_epoll_line *line = fl_container_of(epoll->old.next, struct fl_epoll_line, trusting);
         struct fl_ring_op *op = line->first;
         fl_list_remove(&line->trusting);
-        if (!op || !line->armed)
+        if (!op)
             continue;
         line->kind = UNKNOWN;
         int r = has_edges(line, op->fd) ? tell_edges(epoll, line, op->fd, op->events) : tell(epoll, line, op->fd, wanted(line));

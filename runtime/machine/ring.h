@@ -27,14 +27,15 @@ struct fl_ring_op {
 
 /** In poll32_events of an entry, for epoll alone: who waits has found the socket empty, and tries again after an event. The kernel may be told by edges, */
 #define FL_EPOLL_EDGE (1u << 31)
-/** and need not be told anew if it was: who waits is the one who received last from this very socket. */
+/** and need not be told anew if it was: who waits has emptied this very socket since it waited here last. The entry's addr names who waits, whoever that is. */
 #define FL_EPOLL_TRUST (1u << 30)
 
 /** Who waits for a descriptor. */
 struct fl_epoll_line {
     struct fl_ring_op *first;
-    uint32_t telling;        /**< how often the kernel was told of it */
     struct fl_list trusting; /**< among the lines in which somebody trusts, or did; all-zero: not yet */
+    uint64_t last;           /**< names who stood in it last */
+    uint32_t telling;        /**< how often the kernel was told of it */
     uint8_t kind;            /**< whether edges tell all of it: 0 not known */
     bool armed;              /**< the last telling was by edges, and nothing else has been said since */
     bool missed;             /**< an edge came while nobody was in line */

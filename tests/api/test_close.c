@@ -269,6 +269,49 @@ Test(close, who_receives_from_another_socket_of_the_number_hears_of_it)
     must(filch_run(config, come_back, NULL) == 0);
 }
 
+static void *send_late(void *fd)
+{
+    usleep(20000); /* the receiver waits by then */
+    must(send(*(int *)fd, "abc", 3, 0) == 3);
+    return NULL;
+}
+
+/* The same on a thread of its own, while the workers sleep. */
+static int come_back_late(void *arg)
+{
+    char bytes[16];
+    int *ends = arg, other[2];
+    tcp_pair(other);
+    for (int i = 0; i < 3; i++) {
+        pthread_t sender = thread_start(send_late, i < 2 ? &ends[1] : &other[1]);
+        must(filch_recv(ends[0], bytes, sizeof bytes, 0) == 3);
+        thread_join(sender);
+        if (i == 1)
+            must(dup2(other[0], ends[0]) == ends[0]);
+        usleep(100000); /* then nobody is awake */
+    }
+    close_pair(other);
+    return 0;
+}
+
+static int come_back_on_a_thread(void *arg)
+{
+    (void)arg;
+    int ends[2];
+    tcp_pair(ends);
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &(filch_task_options){.isolated = true}, come_back_late, ends) == 0);
+    must(filch_join(&s) == 0);
+    close_pair(ends);
+    return 0;
+}
+
+Test(close, an_isolated_task_that_receives_from_another_socket_of_the_number_hears_of_it, .timeout = 20)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, come_back_on_a_thread, NULL) == 0);
+}
+
 /* ---- races ---- */
 
 struct race {

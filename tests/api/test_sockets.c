@@ -658,6 +658,65 @@ Test(sockets, the_urgent_byte_is_received_though_all_else_was)
     must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, receive_out_of_band, NULL) == 0);
 }
 
+/* ---- two receivers ---- */
+
+enum { TURNS = 20 };
+
+struct turns {
+    int ends[2], late;
+    filch_sem heads, rests, messages;
+};
+
+static int take_heads(void *arg)
+{
+    struct turns *turns = arg;
+    char head[4];
+    for (int i = 0; i < TURNS; i++) {
+        must(filch_sem_acquire(&turns->heads) == 0);
+        must(filch_recv(turns->ends[0], head, sizeof head, 0) == 4);
+        filch_sem_release(&turns->rests);
+    }
+    return 0;
+}
+
+static int take_rests(void *arg)
+{
+    struct turns *turns = arg;
+    char rest[64];
+    for (int i = 0; i < TURNS; i++) {
+        must(filch_sem_acquire(&turns->rests) == 0);
+        int64_t before = filch_now();
+        must(filch_recv(turns->ends[0], rest, sizeof rest, 0) == 6);
+        turns->late += filch_now() - before > FILCH_MSEC(10);
+        filch_sem_release(&turns->heads);
+        filch_sem_release(&turns->messages);
+    }
+    return 0;
+}
+
+static int take_turns(void *arg)
+{
+    struct turns turns = {.heads = FILCH_SEM(1), .messages = FILCH_SEM(1)};
+    (void)arg;
+    tcp_pair(turns.ends);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, take_heads, &turns) == 0 && filch_spawn(&s, take_rests, &turns) == 0);
+    for (int i = 0; i < TURNS; i++) {
+        must(filch_sem_acquire(&turns.messages) == 0 && filch_sleep(FILCH_MSEC(1)) == 0); /* somebody waits for the head */
+        must(send(turns.ends[1], "head, rest", 10, 0) == 10);
+    }
+    must(filch_join(&s) == 0);
+    must(turns.late <= TURNS / 2);
+    close_pair(turns.ends);
+    return 0;
+}
+
+Test(sockets, what_another_receiver_has_left_is_there_at_once)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    must(filch_run(config, take_turns, NULL) == 0);
+}
+
 /* ---- a close that waits ---- */
 
 static int beat(void *arg)

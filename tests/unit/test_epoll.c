@@ -49,15 +49,21 @@ static void note(struct fl_ring_op *op, int32_t res, uint32_t flags)
     add_release(&probe->told, 1); /* [told] pairs with whoever waits for it */
 }
 
-static int begin(struct probe *probe, int fd, unsigned events)
+static int begin_as(uint64_t who, struct probe *probe, int fd, unsigned events)
 {
     struct io_uring_sqe sqe;
     *probe = (struct probe){.op.done = note};
     io_uring_prep_poll_add(&sqe, fd, events);
+    sqe.addr = who;
     fl_lock_take(&ring.lock);
     int r = fl_ring_queue_locked(&ring, &sqe, &probe->op);
     fl_lock_give(&ring.lock);
     return r;
+}
+
+static int begin(struct probe *probe, int fd, unsigned events)
+{
+    return begin_as(0, probe, fd, events);
 }
 
 /* What has come of it by now: 0 nothing, else its result. */
@@ -436,6 +442,23 @@ Test(epoll, what_comes_while_nobody_waits_is_told_to_who_trusts)
     }
 }
 
+/* The one who was told has taken a part only, or nothing; the other one had found the socket empty before. */
+Test(epoll, nobody_trusts_once_another_was_told)
+{
+    struct probe probe, other;
+    come_to_trust();
+    for (int i = 0; i < 10; i++) {
+        uint32_t before = tellings(ends[0]);
+        cr_assert_eq(begin_as(1, &other, ends[0], TRUSTING), 0);
+        cr_assert(now(&other) == 0 && write(ends[1], "x", 1) == 1);
+        cr_assert_eq(now(&other), POLLIN);
+        cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+        cr_assert_eq(tellings(ends[0]), before + 2);
+        cr_assert_eq(now(&probe), POLLIN);
+        drain(ends[0]);
+    }
+}
+
 Test(epoll, a_socket_that_nobody_waits_at_is_silenced)
 {
     come_to_trust();
@@ -477,6 +500,23 @@ Test(epoll, trust_in_what_is_another_file_by_now_is_verified)
         cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
         cr_assert((i == 0 ? told_in_time(&probe) : now(&probe) != 0) && read(ends[0], &byte, 1) == 1); /* the second one is no edge */
     }
+}
+
+/* What is said of the number meanwhile tells the kernel nothing of who waits there. */
+Test(epoll, who_trusts_already_is_verified_whatever_is_heard_of_the_number)
+{
+    struct probe probe, other;
+    come_to_trust();
+    over_tcp();
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    fl_epoll_made(&ring, ends[0]);
+    cr_assert(write(ends[1], "x", 1) == 1 && told_in_time(&probe) && probe.res == POLLIN);
+
+    come_to_trust();
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    close(ends[0]);
+    cr_assert_eq(begin(&other, ends[0], POLLIN), -EBADF);
+    cr_assert(told_in_time(&probe) && probe.res == -EBADF);
 }
 
 Test(epoll, there_is_no_trust_in_a_number_that_was_closed_or_made)
