@@ -25,6 +25,9 @@
  * TLS in the kernel). So trust is verified: a wait that has lasted for TRUST to twice that is told after all, which costs a system call, when it matters no more, and at worst
  * something is heard so late. Receives from TCP sockets alone, because other files have no edge for each thing that comes: a datagram behind another has none.
  *
+ * What was told with EPOLLET goes on saying each edge, also when the descriptor is closed and the file lives on under another number or in another process. So filch_close silences
+ * it first, unless the peer's end has come. (A plain close(2) cannot be helped: the ring is woken in vain then by each thing that comes.)
+ *
  * The kernel forgets a descriptor that is closed, and says nothing to who waits for it. So who closes one tells the rings, before and after
  * (fl_epoll_closing, fl_epoll_closed): the first ends all that stand in line, whoever has the number next; the second those that came in
  * between, unless somebody has the number already, whose file they then wait for: as somebody who comes too late for any call does.
@@ -137,6 +140,7 @@ static int tell_flags(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd
     if (r < 0)
         return r == -ENOSPC ? -ENOMEM : r;
     line->telling = telling;
+    line->edges = events & EPOLLET;
     if (line->trusting.next)
         fl_list_remove(&line->trusting);
     return 0;
@@ -169,6 +173,13 @@ static int tell_edges(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd
     int r = tell_flags(epoll, line, fd, events | EPOLLPRI | EPOLLRDHUP | EPOLLET);
     line->armed = r == 0;
     return r;
+}
+
+/* More of them mean nothing to anybody here. */
+static void silence(struct fl_epoll *epoll, struct fl_epoll_line *line, int fd)
+{
+    control(epoll, EPOLL_CTL_MOD, fd, EPOLLONESHOT, line->telling);
+    line->armed = line->edges = false;
 }
 
 static void trust(struct fl_epoll *epoll, struct fl_epoll_line *line)
@@ -275,16 +286,14 @@ static struct fl_ring_op *take_event(struct fl_epoll *epoll, const struct epoll_
     struct fl_epoll_line *line = line_of(epoll, fd);
     if (!line || line->telling != event->data.u64 >> 32)
         return out;
-    if (!line->armed)
-        return take(epoll, line, fd, event->events, out);
+    line->edges &= !(event->events & (EPOLLRDHUP | EPOLLHUP)); /* few will follow */
     if (line->first) {
         out = take(epoll, line, fd, event->events, out);
         line->armed &= event->events == EPOLLIN;
-    } else if (!line->missed) {
+    } else if (line->armed && !line->missed) {
         line->missed = true;
-    } else {
-        control(epoll, EPOLL_CTL_MOD, fd, EPOLLONESHOT, line->telling);
-        line->armed = false;
+    } else if (line->edges) {
+        silence(epoll, line, fd);
     }
     return out;
 }
@@ -355,7 +364,7 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
 static void forget(struct fl_epoll_line *line)
 {
     line->kind = UNKNOWN;
-    line->armed = line->missed = false;
+    line->armed = line->missed = line->edges = false;
 }
 
 void fl_epoll_closing(struct fl_ring *ring, int fd)
@@ -363,6 +372,8 @@ void fl_epoll_closing(struct fl_ring *ring, int fd)
     fl_lock_take(&ring->lock);
     struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
     struct fl_ring_op *out = line ? end_all(line, -EBADF, NULL) : NULL;
+    if (line && line->edges)
+        silence(&ring->epoll, line, fd);
     if (line)
         forget(line);
     fl_lock_give(&ring->lock);

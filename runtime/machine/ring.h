@@ -38,6 +38,7 @@ struct fl_epoll_line {
     uint32_t telling;        /**< how often the kernel was told of it */
     uint8_t kind;            /**< whether edges tell all of it: 0 not known */
     bool armed;              /**< the last telling was by edges, and nothing else has been said since */
+    bool edges;              /**< the last telling was by edges, and more may come */
     bool missed;             /**< an edge came while nobody was in line */
 };
 

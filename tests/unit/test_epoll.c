@@ -459,16 +459,45 @@ Test(epoll, nobody_trusts_once_another_was_told)
     }
 }
 
+static bool is_silent(void)
+{
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    fl_ring_sleep(&ring, 1000000);
+    return !fl_ring_ready(&ring);
+}
+
 Test(epoll, a_socket_that_nobody_waits_at_is_silenced)
 {
+    struct probe probe;
     come_to_trust();
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(write(ends[1], "x", 1), 1);
         fl_ring_reap(&ring, true);
     }
-    cr_assert_eq(write(ends[1], "x", 1), 1);
-    fl_ring_sleep(&ring, 1000000);
-    cr_assert(!fl_ring_ready(&ring));
+    cr_assert(is_silent());
+
+    come_to_trust(); /* the same after an event that nothing is built on */
+    cr_assert_eq(begin(&probe, ends[0], TRUSTING), 0);
+    cr_assert_eq(send(ends[1], "xy", 2, MSG_OOB), 2);
+    cr_assert(now(&probe) & POLLIN);
+    drain(ends[0]);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(write(ends[1], "x", 1), 1);
+        fl_ring_reap(&ring, true);
+    }
+    cr_assert(is_silent());
+}
+
+Test(epoll, a_socket_that_is_closed_here_and_lives_on_elsewhere_is_silenced)
+{
+    come_to_trust();
+    int elsewhere = dup(ends[0]);
+    fl_epoll_closing(&ring, ends[0]);
+    close(ends[0]);
+    fl_epoll_closed(&ring, ends[0]);
+    fl_ring_reap(&ring, true);
+    cr_assert(is_silent());
+    close(elsewhere);
 }
 
 /* With a sleep that has no end of its own: trust is verified in it. */
