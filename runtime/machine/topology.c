@@ -296,11 +296,16 @@ static int read_affinity(hwloc_bitmap_t ret_allowed)
     return -EINVAL;
 }
 
-static hwloc_topology_t discover(void)
+/* @param described in hwloc's words, or NULL: this machine */
+static hwloc_topology_t discover(const char *described)
 {
     hwloc_topology_t machine;
     if (hwloc_topology_init(&machine))
         return NULL;
+    if (described && hwloc_topology_set_synthetic(machine, described)) {
+        hwloc_topology_destroy(machine);
+        return NULL;
+    }
     hwloc_topology_set_io_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_NONE);
     hwloc_topology_set_icache_types_filter(machine, HWLOC_TYPE_FILTER_KEEP_NONE);
     hwloc_topology_set_type_filter(machine, HWLOC_OBJ_MISC, HWLOC_TYPE_FILTER_KEEP_NONE);
@@ -390,15 +395,15 @@ static unsigned default_workers(const struct fl_topology *topology)
     return whole + (topology->quota > whole);
 }
 
-int fl_topology_init(struct fl_topology *ret_topology)
+/* @param machine NULL: hwloc has failed @param ours whether it is meant to be the one that this process has a share of */
+static int make(hwloc_topology_t machine, bool ours, struct fl_topology *ret_topology)
 {
     struct fl_topology topology = {0};
     hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
-    if (!allowed)
-        return -ENOMEM;
-    hwloc_topology_t machine = discover();
+    int rc = allowed ? 0 : -ENOMEM;
+    if (rc)
+        goto out;
 
-    int rc = 0;
     bool here = !machine || hwloc_topology_is_thissystem(machine);
     if ((!here || read_affinity(allowed)) && machine)
         rc = hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(machine)) ? -ENOMEM : 0;
@@ -417,7 +422,8 @@ int fl_topology_init(struct fl_topology *ret_topology)
         place_known(&topology, machine, allowed);
     place_unknown(&topology, machine, allowed);
 
-    read_quota(&topology);
+    if (ours)
+        read_quota(&topology);
     topology.workers = default_workers(&topology);
     topology.pin = topology.quota <= 0 || topology.quota >= topology.cpus;
     *ret_topology = topology;
@@ -426,6 +432,17 @@ out:
         hwloc_topology_destroy(machine);
     hwloc_bitmap_free(allowed);
     return rc;
+}
+
+int fl_topology_init(struct fl_topology *ret_topology)
+{
+    return make(discover(NULL), true, ret_topology);
+}
+
+int fl_topology_describe(const char *described, struct fl_topology *ret_topology)
+{
+    hwloc_topology_t machine = discover(described);
+    return machine ? make(machine, false, ret_topology) : -EINVAL;
 }
 
 void fl_topology_fini(struct fl_topology *topology)

@@ -34,6 +34,9 @@ struct fl_topology {
 
 /** Reads the machine. @return 0, -ENOMEM. On failure of hwloc itself it falls back on the affinity mask (still 0). */
 int fl_topology_init(struct fl_topology *ret_topology);
+/** The same of a machine that there need not be, in the words of hwloc_topology_set_synthetic(3): "pack:2 numa:2 core:16 pu:2".
+ * @return 0; -EINVAL it is not understood; -ENOMEM. */
+int fl_topology_describe(const char *described, struct fl_topology *ret_topology);
 void fl_topology_fini(struct fl_topology *topology);
 
 /** How far the places with indices a and b (into places, taken modulo cores) are apart. */

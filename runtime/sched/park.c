@@ -26,6 +26,7 @@
 #include "base/panic.h"
 #include "machine/clock.h"
 #include "machine/context.h"
+#include "machine/cost.h"
 #include "machine/futex.h"
 #include "machine/sanitizer.h"
 
@@ -181,6 +182,7 @@ int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct f
     task->why = why;
     task->on = on;
     fl_count(&w->counters.parks, 1);
+    fl_cost(FL_COST_PARK, w, 1);
     return leave(w, task, to, fresh);
 }
 

@@ -7,16 +7,16 @@
  *
  * Invariants
  *   1. Whoever sleeps without a limit has registered, passed a barrier, and looked everywhere again.
- *   2. A thief whose loot kept it busy for less than twice what the theft took naps, twice as long each time, up to NAP_MAX; worthy loot
- *      sets the nap back to NAP_MIN.
+ *   2. A thief whose loot kept it busy for less than twice what the theft took naps, twice as long each time, up to a bound; worthy loot
+ *      sets the nap back to the shortest (sched/policy.h).
  *   3. The last one to go to sleep asks whether anything is left that could wake a task, if the host wants to know. */
 #include "machine/clock.h"
+#include "machine/cost.h"
+#include "sched/policy.h"
 #include "sched/relief.h"
 
 #include <stdlib.h>
 
-#define NAP_MIN 20000         /* ns */
-#define NAP_MAX 500000        /* ns */
 #define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
 #define TOGETHER 100000       /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
 #define PAUSE 150000          /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
@@ -46,6 +46,7 @@ int64_t fl_worker_earliest_timer(struct fl_worker *w)
     int64_t earliest = INT64_MAX;
     for (unsigned i = 0; i < fl_total(w->runtime); i++) {
         struct fl_worker *other = w->runtime->workers[i];
+        fl_cost(FL_COST_GLANCE, other, 1);
         int64_t next = load_relaxed(&other->wheel.next); /* hint: a timer that is added later wakes or is looked after by its worker */
         if (other != w && next != INT64_MAX)
             next += OVERDUE;
@@ -63,8 +64,10 @@ static int64_t until(int64_t now, int64_t when)
 static bool others_were_active(struct fl_worker *w)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < fl_total(w->runtime); i++)
+    for (unsigned i = 0; i < fl_total(w->runtime); i++) {
+        fl_cost(FL_COST_GLANCE, w->runtime->workers[i], 1);
         sum += load_relaxed(&w->runtime->workers[i]->counters.dispatched); /* hint: only decides whether to linger */
+    }
     bool active = sum != w->seen_dispatched;
     w->seen_dispatched = sum;
     return active;
@@ -80,10 +83,10 @@ static int64_t together(struct fl_worker *w, int64_t timer)
 static void nap(struct fl_worker *w, int64_t now)
 {
     int64_t timer = until(now, fl_worker_earliest_timer(w));
-    w->nap = w->nap > NAP_MIN ? w->nap : NAP_MIN;
+    w->nap = fl_policy_nap(w->nap);
     fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
     fl_idle_nap_over(&w->runtime->idle);
-    w->nap = 2 * w->nap < NAP_MAX ? 2 * w->nap : NAP_MAX;
+    w->nap = fl_policy_next_nap(w->nap);
 }
 
 /* ---- whether anything can still happen ---- */
@@ -202,10 +205,10 @@ static bool theft_was_poor(struct fl_worker *w, int64_t now)
 {
     if (w->theft_cost == 0)
         return false;
-    bool poor = now - w->theft_end < 2 * w->theft_cost;
+    bool poor = fl_policy_poor(now - w->theft_end, w->theft_cost);
     w->theft_cost = 0;
     if (!poor)
-        w->nap = NAP_MIN;
+        w->nap = fl_policy.nap_first;
     return poor;
 }
 
@@ -223,6 +226,7 @@ aside:
     if (task)
         return task;
     bool rest = theft_was_poor(w, now);
+    fl_cost(FL_COST_SHARED, w, 1);
     fl_idle_search(idle);
     for (;;) {
         if (load_acquire(&runtime->state) == FL_ENDING) { /* [end] pairs with filch_stop */
@@ -247,6 +251,10 @@ aside:
         if (task)
             break;
         rest = false;
+        if (!fl_policy.sleeps) {
+            fl_relax();
+            continue;
+        }
         int64_t timer = until(now, load_relaxed(&w->wheel.next)); /* hint: its own; an earlier one that others add waits as long at most */
         if (timer <= PAUSE) {
             fl_idle_pause(idle);
@@ -257,10 +265,11 @@ aside:
         }
         if (fl_idle_somebody_works(idle) && fl_idle_nap(idle))
             nap(w, now);
-        else
+        else if (!fl_policy.looks_first || !fl_work_visible(runtime))
             sleep_(w);
         store_relaxed(&w->looked, fl_clock()); /* hint: whether it is stalled */
     }
+    fl_cost(FL_COST_SHARED, w, 1);
     if (fl_idle_found(idle))
         fl_wake_one(runtime);
     fl_monitor_stir(runtime, &runtime->monitor);

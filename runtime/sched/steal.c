@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stealing: which victim, and what is taken.
+/* Stealing: which victim, and what is taken. The numbers are in sched/policy.h.
  *
  * Victims are tried by distance (same core, shared cache, NUMA node, the rest), in random order inside a class, so that work stays near and
  * thieves don't all ask the same worker. Each is looked at before it is paid for: a theft costs a heavy barrier, which interrupts every
@@ -12,13 +12,14 @@
 #include "sched/worker.h"
 
 #include "machine/clock.h"
+#include "machine/cost.h"
+#include "sched/policy.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 
 #define STALLED 200000 /* ns after which a worker that has not looked round is taken to be in a long task */
-#define PATIENCE 3000  /* ns a thief waits for its victim to answer before it takes without asking */
 #define TAKE_MAX 128   /* tasks taken out of a ready queue at a time */
 #define OVERDUE 50000  /* ns: a live worker fires its own timers sooner */
 
@@ -34,7 +35,7 @@ int fl_steal_init(struct fl_worker *w)
     for (unsigned distance = 0; distance < FL_DISTANCES; distance++) {
         w->victim_class[distance] = n;
         for (unsigned i = 0; i < runtime->count; i++)
-            if (i != w->index && fl_topology_distance(&runtime->topology, w->index, i) == distance)
+            if (i != w->index && fl_policy_class(fl_topology_distance(&runtime->topology, w->index, i)) == distance)
                 w->victims[n++] = i;
     }
     w->victim_class[FL_DISTANCES] = n;
@@ -54,6 +55,7 @@ static struct fl_task *take_ready(struct fl_worker *w, struct fl_worker *victim)
 {
     struct fl_task *loot[TAKE_MAX], *first = NULL;
     unsigned n = fl_ready_take_half(&victim->ready, loot, TAKE_MAX);
+    fl_cost(FL_COST_FETCH, victim, n);
     for (unsigned i = 0; i < n; i++)
         if (unlikely(loot[i]->flags & FL_TASK_HOG) && !fl_full_duty(w))
             fl_worker_put_aside(w, loot[i]);
@@ -78,7 +80,8 @@ void fl_steal_give(struct fl_worker *w)
     struct fl_worker *thief = exchange_acq_rel(&w->beggar, NULL); /* [beg] pairs with beg; the thief waits for its mail from here on */
     if (!thief)
         return;
-    thief->mail.count = fl_deque_give(&w->hot.deque_, thief->mail.items, FL_MAIL_MAX);
+    thief->mail.count = fl_deque_give(&w->hot.deque_, thief->mail.items, fl_policy.most);
+    fl_cost(FL_COST_GIVE, thief, thief->mail.count);
     store_release(&thief->mail.state, FL_MAIL_HERE); /* [mail] pairs with beg */
 }
 
@@ -88,11 +91,14 @@ static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *
     struct fl_worker *nobody = NULL, *me = w;
     struct fl_mail *mail = &w->mail;
     *ret_answered = false;
-    store_relaxed(&mail->state, FL_MAIL_NONE);     /* own: published by the swap below */
-    if (!cas_acq_rel(&victim->beggar, &nobody, w)) /* [beg] pairs with fl_steal_give */
+    store_relaxed(&mail->state, FL_MAIL_NONE);       /* own: published by the swap below */
+    if (!cas_acq_rel(&victim->beggar, &nobody, w)) { /* [beg] pairs with fl_steal_give */
+        *ret_answered = fl_policy.passes;
         return NULL;
-    for (int64_t until = fl_clock() + PATIENCE; load_acquire(&mail->state) != FL_MAIL_HERE;) { /* [mail] pairs with fl_steal_give */
-        if (fl_clock() >= until && cas_acq_rel(&victim->beggar, &me, NULL))                    /* [beg] taken back: it has not seen it */
+    }
+    for (int64_t until = fl_clock() + fl_policy.patience;
+         load_acquire(&mail->state) != FL_MAIL_HERE;) {                     /* [mail] pairs with fl_steal_give */
+        if (fl_clock() >= until && cas_acq_rel(&victim->beggar, &me, NULL)) /* [beg] taken back: it has not seen it */
             return NULL;
         me = w;
         store_relaxed(fl_atomic(int32_t, &victim->hot.budget_), 0); /* hint: makes it look round; said again until it answers */
@@ -100,6 +106,7 @@ static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *
             fl_relax();
     }
     *ret_answered = true;
+    fl_cost(FL_COST_FETCH, victim, mail->count);
     struct fl_task *task = NULL;
     for (unsigned i = 0; i < mail->count; i++)
         if (i > 0 || !(task = fl_item_task(w, &mail->items[0])))
@@ -113,6 +120,7 @@ static struct fl_task *take_deque(struct fl_worker *w, struct fl_worker *victim)
     struct fl_item item;
     if (fl_deque_steal(&victim->hot.deque_, &item) != FL_STEAL_GOT)
         return NULL;
+    fl_cost(FL_COST_FETCH, victim, 1);
     struct fl_task *task = fl_item_task(w, &item);
     if (!task)
         fl_deque_push(&w->hot.deque_,
@@ -153,8 +161,9 @@ static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
     if (!deque && !ready)
         return NULL;
     fl_count(&w->counters.steal_attempts, 1);
+    fl_cost(FL_COST_TRY, victim, 1);
     bool answered = false;
-    struct fl_task *task = deque ? beg(w, victim, &answered) : NULL;
+    struct fl_task *task = deque && fl_policy.asks ? beg(w, victim, &answered) : NULL;
     if (!task && deque && !answered)
         task = take_deque(w, victim);
     if (!task && ready)
@@ -177,6 +186,7 @@ void fl_steal_relieve(struct fl_worker *w, struct fl_worker *victim, int64_t now
 
 static struct fl_task *visit(struct fl_worker *w, struct fl_worker *victim, int64_t now)
 {
+    fl_cost(FL_COST_LOOK, victim, 1);
     look_after(w, victim, now);
     return rob(w, victim);
 }
@@ -205,6 +215,7 @@ bool fl_work_visible(struct filch_runtime *runtime)
         return true;
     for (unsigned i = 0; i < fl_total(runtime); i++) {
         struct fl_worker *w = runtime->workers[i];
+        fl_cost(FL_COST_GLANCE, w, 1);
         if (fl_deque_size_hint(&w->hot.deque_) != 0 || fl_ready_size_hint(&w->ready) != 0)
             return true;
     }

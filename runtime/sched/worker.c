@@ -21,6 +21,7 @@
 #include "base/panic.h"
 #include "machine/clock.h"
 #include "machine/context.h"
+#include "machine/cost.h"
 #include "machine/futex.h"
 #include "machine/sanitizer.h"
 #include "sched/join.h"
@@ -63,6 +64,7 @@ void fl_wake_one(struct filch_runtime *runtime)
     unsigned total = fl_total(runtime);
     for (unsigned i = 0; i < total; i++) {
         struct fl_worker *w = runtime->workers[i < runtime->count ? (start + i) % runtime->count : i];
+        fl_cost(FL_COST_GLANCE, w, 1);
         if (fl_idle_claim(&runtime->idle, &w->sleeper)) {
             add_relaxed(&w->counters.wakes, 1); /* counter */
             fl_ring_wake(&w->ring);

@@ -515,6 +515,20 @@ Test(topology, more_than_1024_cpus)
     fl_topology_fini(&topology);
 }
 
+Test(topology, one_that_is_described_is_there_whatever_this_machine_is)
+{
+    struct fl_topology topology;
+    cr_assert_eq(fl_topology_describe("pack:2 numa:2 l3:2 core:4 pu:2", &topology), 0);
+    cr_assert_eq(topology.cores, 32);
+    cr_assert_eq(topology.cpus, 64);
+    cr_assert_eq(topology.quota, 0);
+    cr_assert_eq(fl_topology_distance(&topology, 0, 3), FL_DISTANCE_CACHE);
+    cr_assert_eq(fl_topology_distance(&topology, 0, 4), FL_DISTANCE_NODE);
+    cr_assert_eq(fl_topology_distance(&topology, 0, 8), FL_DISTANCE_FAR);
+    fl_topology_fini(&topology);
+    cr_assert_eq(fl_topology_describe("a round table", &topology), -EINVAL);
+}
+
 /* A container may show less of the machine than it lets us use. */
 Test(topology, a_cpu_that_hwloc_does_not_know_is_a_place)
 {
