@@ -127,7 +127,9 @@ extern const struct bench bench_stranded, bench_stall;
 extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench_nbody, bench_wavefront, bench_histogram;
 extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix;
 
+int bench_run_command(int argc, char **argv);
 int bench_tour(int argc, char **argv);
+int bench_sim(int argc, char **argv);
 int bench_compare(int argc, char **argv);
 
 #endif

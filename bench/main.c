@@ -4,6 +4,7 @@
  *     filch-bench list                        what there is
  *     filch-bench run NAME [--key value …]    one workload, measured
  *     filch-bench compare [NAME…]             beside other runtimes, in one go
+ *     filch-bench sim [GRAPH…]                the scheduler where there are more cores than here
  *     filch-bench tour                        filch shown in three minutes
  *
  * Exit status: 0; 1 something failed or a check was wrong; 2 the command line was not understood. */
@@ -28,6 +29,7 @@ static const struct bench *const benches[] = {
 static const char usage[] = "usage: filch-bench list                       the workloads and their parameters\n"
                             "       filch-bench run NAME [--key value …]   measure one; `run NAME --help` explains its keys\n"
                             "       filch-bench compare [NAME…]            beside other runtimes; `compare --help`\n"
+                            "       filch-bench sim [GRAPH…]               how they scale with more cores than here; `sim --help`\n"
                             "       filch-bench tour                       filch shown in three minutes\n"
                             "       filch-bench --help | --version\n";
 
@@ -99,7 +101,7 @@ static int explain(const struct bench_settings *settings)
     return 0;
 }
 
-static int run(int argc, char **argv)
+int bench_run_command(int argc, char **argv)
 {
     const struct bench *bench = NULL;
     const char *name = argc > 1 ? argv[1] : "";
@@ -143,9 +145,11 @@ int main(int argc, char **argv)
     if (strcmp(command, "list") == 0 && argc == 2)
         return list();
     if (strcmp(command, "run") == 0)
-        return run(argc - 1, argv + 1);
+        return bench_run_command(argc - 1, argv + 1);
     if (strcmp(command, "compare") == 0)
         return bench_compare(argc - 1, argv + 1);
+    if (strcmp(command, "sim") == 0)
+        return bench_sim(argc - 1, argv + 1);
     if (strcmp(command, "tour") == 0)
         return bench_tour(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0)
@@ -155,7 +159,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "list") == 0)
         bench_say("list takes no arguments");
     else if (*command)
-        bench_say("there is no command '%s'; possible are list, run, compare, tour, --help, --version", command);
+        bench_say("there is no command '%s'; possible are list, run, compare, sim, tour, --help, --version", command);
     else
         fputs(usage, stderr);
     return 2;

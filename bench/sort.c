@@ -12,6 +12,7 @@
 #include "bench.h"
 
 #include "kernels/sort.h"
+#include "trace.h"
 
 static struct sort_input integers = {.n = 10000000, .seed = 1};
 static int64_t grain = 16384;
@@ -34,11 +35,11 @@ static int merge_parallel(void *arg)
     int64_t i = w.m / 2, j = sort_place_of(w.a[i], w.b, w.k);
     struct merging low = {w.a, w.b, i, j, w.out}, high = {w.a + i, w.b + j, w.m - i, w.k - j, w.out + i + j};
     FILCH_SCOPE(s);
-    int r = filch_spawn(&s, merge_parallel, &low);
+    int r = bench_spawn(&s, merge_parallel, &low);
     if (r < 0)
         return r;
     r = merge_parallel(&high);
-    return r < 0 ? r : filch_join(&s);
+    return r < 0 ? r : bench_join(&s);
 }
 
 struct sorting {
@@ -53,11 +54,11 @@ static int sort_halves(const struct sorting *w, int64_t half)
 {
     struct sorting low = {w->a, w->b, half, !w->over}, high = {w->a + half, w->b + half, w->length - half, !w->over};
     FILCH_SCOPE(s);
-    int r = filch_spawn(&s, sort_parallel, &low);
+    int r = bench_spawn(&s, sort_parallel, &low);
     if (r < 0)
         return r;
     r = sort_parallel(&high);
-    return r < 0 ? r : filch_join(&s);
+    return r < 0 ? r : bench_join(&s);
 }
 
 static int sort_parallel(void *arg)
@@ -90,7 +91,9 @@ static int scope(struct bench_run *run)
 {
     sort_reset(&integers);
     int64_t start = filch_now();
+    bench_trace_root();
     int r = sort_parallel(&(struct sorting){integers.data, integers.spare, integers.n, false});
+    bench_trace_end();
     report(run, start);
     return r;
 }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "kernels/wavefront.h"
+#include "trace.h"
 
 static struct wavefront strings = {.n = 16384, .tile = 256, .seed = 1};
 
@@ -62,9 +63,15 @@ static int run_count(void *arg)
     struct tile *self = arg;
     struct table *table = self->table;
     for (int r = 0;;) {
+        if (self->i + self->j > 0)
+            bench_trace_become(self->i * table->edge + self->j);
         compute(self);
         struct tile *below = self->i + 1 < table->edge ? at(table, self->i + 1, self->j) : NULL;
         struct tile *right = self->j + 1 < table->edge ? at(table, self->i, self->j + 1) : NULL;
+        if (below)
+            bench_trace_release((self->i + 1) * table->edge + self->j, 1 + (self->j > 0));
+        if (right)
+            bench_trace_release(self->i * table->edge + self->j + 1, 1 + (self->i > 0));
         if (below && last_missing(below))
             r = filch_spawn(table->scope, run_count, below);
         if (r < 0 || !right || !last_missing(right))
@@ -77,8 +84,11 @@ static int fill_count(struct table *table)
 {
     FILCH_SCOPE(s);
     table->scope = &s;
+    bench_trace_root();
     int r = filch_spawn(&s, run_count, table->tiles);
-    return r < 0 ? r : filch_join(&s);
+    r = r < 0 ? r : filch_join(&s);
+    bench_trace_end();
+    return r;
 }
 
 /* ---- events ---- */
