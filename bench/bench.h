@@ -108,6 +108,15 @@ void bench_more(struct bench_run *run, const char *name, const char *unit, doubl
  * @param name with the unit at its end, "lateness_us" */
 void bench_spread(struct bench_run *run, const char *name, double *samples, size_t count);
 
+/** The percentiles that describe a distribution, from the smallest sample to the largest. */
+#define BENCH_POINTS 18
+extern const double bench_points[BENCH_POINTS];
+
+/** Hands over how samples are distributed, for the JSON only: the value at each of bench_points. bench_spread does so by itself.
+ * @param name with the unit at its end
+ * @param samples how many there were */
+void bench_distribution(struct bench_run *run, const char *name, const double at[BENCH_POINTS], size_t samples);
+
 /** Proof of work: `got` is reported; if it is not `expected`, or differs between runs, the result counts as wrong. */
 void bench_check(struct bench_run *run, const char *name, int64_t got, int64_t expected);
 
@@ -125,11 +134,12 @@ extern const struct bench bench_yield, bench_pingpong, bench_chan, bench_select,
 extern const struct bench bench_mutex, bench_rwlock, bench_sem, bench_cond, bench_idle, bench_tree, bench_echo, bench_http, bench_pread;
 extern const struct bench bench_stranded, bench_stall;
 extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench_nbody, bench_wavefront, bench_histogram;
-extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix;
+extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix, bench_stuck;
 
 int bench_run_command(int argc, char **argv);
 int bench_tour(int argc, char **argv);
 int bench_sim(int argc, char **argv);
 int bench_compare(int argc, char **argv);
+int bench_report(int argc, char **argv);
 
 #endif

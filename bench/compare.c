@@ -71,6 +71,7 @@ static const struct plan {
     {"select", "channels=8,capacity=256,items=1000000"},
     {"park", "tasks=100000"},
     {"cancel", "tasks=100000"},
+    {"stuck", "tasks=20,length=200"},
     {"timers", "tasks=100000,longest=1000"},
     {"mix", "units=4000,rounds=50000,sleepers=100,longest=20"},
     {"mutex", "tasks=8,pairs=2000000"},
@@ -366,6 +367,8 @@ static json_t *run_of(const json_t *line, bool filch, const struct compare_proce
         json_object_set_new(more, key, figure);
     }
     json_object_set_new(run, "more", more);
+    if (json_object_get(line, "distributions"))
+        json_object_set(run, "distributions", json_object_get(line, "distributions"));
     json_object_set_new(
         run, "process",
         json_pack("{s:f, s:f, s:f}", "wall_ms", process->wall * 1e3, "cpu_ms", process->cpu * 1e3, "peak_rss", process->peak_rss));

@@ -12,6 +12,7 @@
 #include "bench.h"
 
 #define BENCH_SERIES 16
+#define BENCH_DISTRIBUTIONS 4
 #define BENCH_COMMON 9
 
 /** What one command asks for. */
@@ -35,9 +36,17 @@ struct bench_series {
     size_t count;
 };
 
+/** How samples are distributed: the value at each of bench_points, a run each. */
+struct bench_shape {
+    char name[48];
+    double (*values)[BENCH_POINTS];
+    size_t count, samples; /* runs; samples in all of them */
+};
+
 struct bench_record {
     struct bench_series series[BENCH_SERIES];
-    unsigned used;
+    struct bench_shape shapes[BENCH_DISTRIBUTIONS];
+    unsigned used, shapes_used;
     size_t runs;
     json_t *check; /* of the first run */
     bool wrong;

@@ -337,10 +337,14 @@ int load_run(struct load *load, const struct server *server)
 
 void load_report(struct bench_run *run, const struct load *load)
 {
+    double at[BENCH_POINTS];
+    for (unsigned i = 0; i < BENCH_POINTS; i++)
+        at[i] = load_latency(load, bench_points[i]);
     bench_result(run, (double)load->cpu / 1e3 / (double)load->requests);
     bench_more(run, "rate", "requests/s", (double)load->requests / ((double)load->ns / 1e9));
     bench_more(run, "latency_us.p50", "us", load_latency(load, 50));
     bench_more(run, "latency_us.p99", "us", load_latency(load, 99));
+    bench_distribution(run, "latency_us", at, (size_t)load->requests);
     bench_more(run, "busy", "% CPU", 100 * (double)load->cpu / (double)load->ns);
     bench_more(run, "memory", "bytes/connection", (double)load->memory / (double)load->connections);
 }

@@ -5,6 +5,7 @@
  *     filch-bench run NAME [--key value …]    one workload, measured
  *     filch-bench compare [NAME…]             beside other runtimes, in one go
  *     filch-bench sim [GRAPH…]                the scheduler where there are more cores than here
+ *     filch-bench report OUT.html             a page with pictures of all that
  *     filch-bench tour                        filch shown in three minutes
  *
  * Exit status: 0; 1 something failed or a check was wrong; 2 the command line was not understood. */
@@ -23,13 +24,14 @@ static const struct bench *const benches[] = {
     &bench_yield,         &bench_pingpong,  &bench_threadring, &bench_chameneos, &bench_chan,   &bench_prodcons,  &bench_select,
     &bench_park,          &bench_cancel,    &bench_timers,     &bench_mix,       &bench_server, &bench_mutex,     &bench_rwlock,
     &bench_sem,           &bench_cond,      &bench_idle,       &bench_tree,      &bench_echo,   &bench_http,      &bench_pread,
-    &bench_stranded,      &bench_stall,
+    &bench_stranded,      &bench_stall,     &bench_stuck,
 };
 
 static const char usage[] = "usage: filch-bench list                       the workloads and their parameters\n"
                             "       filch-bench run NAME [--key value …]   measure one; `run NAME --help` explains its keys\n"
                             "       filch-bench compare [NAME…]            beside other runtimes; `compare --help`\n"
                             "       filch-bench sim [GRAPH…]               how they scale with more cores than here; `sim --help`\n"
+                            "       filch-bench report OUT.html [FILE…]    a page with pictures; `report --help`\n"
                             "       filch-bench tour                       filch shown in three minutes\n"
                             "       filch-bench --help | --version\n";
 
@@ -150,6 +152,8 @@ int main(int argc, char **argv)
         return bench_compare(argc - 1, argv + 1);
     if (strcmp(command, "sim") == 0)
         return bench_sim(argc - 1, argv + 1);
+    if (strcmp(command, "report") == 0)
+        return bench_report(argc - 1, argv + 1);
     if (strcmp(command, "tour") == 0)
         return bench_tour(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0)
@@ -159,7 +163,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "list") == 0)
         bench_say("list takes no arguments");
     else if (*command)
-        bench_say("there is no command '%s'; possible are list, run, compare, sim, tour, --help, --version", command);
+        bench_say("there is no command '%s'; possible are list, run, compare, sim, report, tour, --help, --version", command);
     else
         fputs(usage, stderr);
     return 2;

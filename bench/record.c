@@ -19,6 +19,8 @@ void bench_record_fini(struct bench_record *record)
 {
     for (unsigned i = 0; i < record->used; i++)
         free(record->series[i].values);
+    for (unsigned i = 0; i < record->shapes_used; i++)
+        free(record->shapes[i].values);
     json_decref(record->check);
     *record = (struct bench_record){0};
 }
@@ -70,6 +72,28 @@ void bench_more(struct bench_run *run, const char *name, const char *unit, doubl
     keep(run, series, value);
 }
 
+const double bench_points[BENCH_POINTS] = {0, 1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99, 99.999, 100};
+
+void bench_distribution(struct bench_run *run, const char *name, const double at[BENCH_POINTS], size_t samples)
+{
+    struct bench_record *record = run->record;
+    unsigned i = 0;
+    while (i < record->shapes_used && strcmp(record->shapes[i].name, name) != 0)
+        i++;
+    if (!run->keep || i == BENCH_DISTRIBUTIONS)
+        return;
+    struct bench_shape *shape = &record->shapes[i];
+    if (i == record->shapes_used) {
+        record->shapes_used++;
+        *shape = (struct bench_shape){.values = calloc(record->runs, sizeof *shape->values)};
+        snprintf(shape->name, sizeof shape->name, "%s", name);
+    }
+    if (!shape->values || shape->count == record->runs)
+        return;
+    memcpy(shape->values[shape->count++], at, sizeof *shape->values);
+    shape->samples += samples;
+}
+
 void bench_spread(struct bench_run *run, const char *name, double *samples, size_t count)
 {
     static const struct {
@@ -77,12 +101,16 @@ void bench_spread(struct bench_run *run, const char *name, double *samples, size
         double percent;
     } points[] = {{"p50", 50}, {"p99", 99}, {"max", 100}};
     const char *unit = strrchr(name, '_');
+    double at[BENCH_POINTS];
     bench_sort(samples, count);
     for (unsigned i = 0; i < BENCH_COUNT(points); i++) {
         char full[48];
         snprintf(full, sizeof full, "%s.%s", name, points[i].name);
         bench_more(run, full, unit ? unit + 1 : "", bench_percentile(samples, count, points[i].percent));
     }
+    for (unsigned i = 0; i < BENCH_POINTS; i++)
+        at[i] = bench_percentile(samples, count, bench_points[i]);
+    bench_distribution(run, name, at, count);
 }
 
 void bench_check(struct bench_run *run, const char *name, int64_t got, int64_t expected)

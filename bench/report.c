@@ -5,7 +5,8 @@
  * wall_ms and cpu_ms, of a run on average, with what its form does before it starts the clock; peak_rss_bytes, check; then `more` with
  * the further figures, one object for each group of them ("lateness_us": {"p50": …}, medians over the runs), and with --vs the other
  * form's figures, `vs`, and `ratio`: this form's divided by the other's, pair by pair. With --vs all, `versus` is an array of such
- * objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong check. */
+ * objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong check. `distributions`, of a form with many
+ * samples, has for each the unit, their number in all runs, and at each `percent` the `value`, the median over the runs. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -212,11 +213,38 @@ static void put_more(json_t *object, const struct bench_record *record)
         json_decref(more);
 }
 
+static json_t *shape_json(const struct bench_shape *shape)
+{
+    const char *unit = strrchr(shape->name, '_');
+    json_t *percents = json_array(), *values = json_array();
+    double *column = calloc(shape->count + 1, sizeof *column);
+    for (unsigned i = 0; column && i < BENCH_POINTS; i++) {
+        for (size_t k = 0; k < shape->count; k++)
+            column[k] = shape->values[k][i];
+        json_array_append_new(percents, json_real(bench_points[i]));
+        json_array_append_new(values, json_real(summarize(column, shape->count).median));
+    }
+    free(column);
+    return json_pack("{s:s, s:I, s:o, s:o}", "unit", unit ? unit + 1 : "", "samples", (json_int_t)shape->samples, "percent", percents,
+                     "value", values);
+}
+
+static void put_distributions(json_t *object, const struct bench_record *record)
+{
+    if (record->shapes_used == 0)
+        return;
+    json_t *all = json_object();
+    for (unsigned i = 0; i < record->shapes_used; i++)
+        json_object_set_new(all, record->shapes[i].name, shape_json(&record->shapes[i]));
+    json_object_set_new(object, "distributions", all);
+}
+
 static json_t *versus_json(const struct bench_form *form, const struct bench_record *record)
 {
     json_t *object = json_pack("{s:s}", "form", form->name);
     put_summary(object, summarize_series(&record->series[0]));
     put_more(object, record);
+    put_distributions(object, record);
     return object;
 }
 
@@ -253,6 +281,7 @@ void bench_report_json(const struct bench_settings *settings, const struct bench
     if (record->wrong)
         json_object_set_new(object, "wrong", json_true());
     put_more(object, record);
+    put_distributions(object, record);
     if (settings->versus_count == 1) {
         json_object_set_new(object, "vs", versus_json(settings->versus[0], &outcome->versus[0]));
         json_object_set_new(object, "ratio", ratio_json(record, &outcome->versus[0]));

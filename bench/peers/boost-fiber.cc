@@ -467,6 +467,25 @@ static void run_yield()
     peer_check("yields", before.passed * rounds, rounds * tasks);
 }
 
+static void nap(int64_t us)
+{
+    boost::this_fiber::sleep_for(std::chrono::microseconds(us));
+}
+
+static void run_stuck()
+{
+    peer_hold hold = peer_hold_set();
+    std::vector<fiber> all;
+    peer_start();
+    for (int64_t i = 0; i < hold.tasks; i++)
+        all.push_back(spawn([&hold] { peer_hold_sleep(&hold, nap); }));
+    all.push_back(spawn([&hold] { peer_hold_block(&hold, nap); }));
+    for (fiber &one : all)
+        one.join();
+    peer_stop(0);
+    peer_check_hold(&hold);
+}
+
 static void run_park()
 {
     int64_t tasks = peer_number("tasks", 50000), before = peer_resident();
@@ -813,6 +832,7 @@ static void run_cond()
 static const peer_workload workloads[] = {
     {"fork", run_fork, "\"n\": 20"},
     {"integrate", run_integrate, "\"n\": 8"},
+    {"stuck", run_stuck, nullptr},
     {"flat", run_flat, "\"tasks\": 50000"},
     {"batch", run_batch, "\"batches\": 100"},
     {"skynet", run_skynet, "\"levels\": 4"},

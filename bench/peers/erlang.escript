@@ -17,7 +17,7 @@
 main(["--list"]) ->
     Uts = case crypto_there() of true -> ", \"uts\": {\"tree\": \"default\"}"; false -> "" end,
     io:format("{\"peer\": \"erlang\", \"version\": \"~s\", \"workloads\": {\"fork\": {\"n\": 25}, \"integrate\": {\"n\": 50}, "
-              "\"flat\": {\"tasks\": 300000}, \"batch\": {}, \"skynet\": {}, \"queens\": {\"n\": 10}, "
+              "\"flat\": {\"tasks\": 300000}, \"stuck\": {}, \"batch\": {}, \"skynet\": {}, \"queens\": {\"n\": 10}, "
               "\"histogram\": {\"bytes\": 1000000}, \"yield\": {}, \"pingpong\": {}, \"threadring\": {}, \"chameneos\": {}, "
               "\"chan\": {}, \"prodcons\": {}, \"select\": {}, \"park\": {}, \"cancel\": {}, \"timers\": {}, "
               "\"mix\": {\"units\": 1000, \"rounds\": 1000}~s}}~n", [version(), Uts]);
@@ -34,7 +34,8 @@ main([Name | Words]) ->
         {per, Count} -> Wall / Count;
         {us_per, Count} -> Wall / Count / 1.0e3;
         wall -> Wall / 1.0e6;
-        cpu -> Cpu / 1.0
+        cpu -> Cpu / 1.0;
+        {is, Itself} -> Itself
     end,
     Got = [{Key, Number} || {Key, Number, _} <- Check],
     Wrong = [{Key, Number, Expected} || {Key, Number, Expected} <- Check, Number =/= Expected],
@@ -63,6 +64,7 @@ workload("chameneos") -> {"ns/meeting", fun chameneos/0};
 workload("chan") -> {"ns/item", fun chan/0};
 workload("prodcons") -> {"ns/hop", fun prodcons/0};
 workload("select") -> {"ns/item", fun select/0};
+workload("stuck") -> {"ms", fun stuck/0};
 workload("park") -> {"ms", fun park/0};
 workload("cancel") -> {"ms", fun cancel/0};
 workload("timers") -> {"ms CPU", fun timers/0};
@@ -368,6 +370,48 @@ chan() ->
         {{per, Items}, fun() -> {[{"items", Items, Items}, {"sum", Sum, Items * (Items + 1) div 2}], []} end}
     end.
 
+%% What blocks is a read of a FIFO, which the system has threads for that run no processes: Erlang has no call that would block a scheduler.
+stuck() ->
+    Tasks = number("tasks", 20),
+    Length = number("length", 200),
+    Flags = atomics:new(3, []), % under way, holding, over
+    Fifo = os:cmd("d=$(mktemp -d) && mkfifo $d/fifo && printf %s $d/fifo"),
+    fun() ->
+        Sleepers = [async(fun() -> atomics:add(Flags, 1, 1), doze(Flags, 0) end) || _ <- lists:seq(1, Tasks)],
+        Held = await(async(fun() -> block(Flags, Tasks, Length, Fifo) end)),
+        Worst = [await(One) || One <- Sleepers],
+        os:cmd("rm -r " ++ filename:dirname(Fifo)),
+        {{is, lists:max(Worst) / 1.0e6}, fun() ->
+            Blocked = case Held >= Length * 1000000 of true -> 1; false -> 0 end,
+            {[{"ended", length(Worst), Tasks}, {"blocked", Blocked, 1}], []}
+        end}
+    end.
+
+doze(Flags, Worst) ->
+    case atomics:get(Flags, 3) of
+        1 -> Worst;
+        0 ->
+            Begin = erlang:monotonic_time(nanosecond),
+            receive after 1 -> ok end,
+            Late = erlang:monotonic_time(nanosecond) - Begin - 1000000,
+            doze(Flags, case atomics:get(Flags, 2) of 1 -> max(Late, Worst); 0 -> Worst end)
+    end.
+
+block(Flags, Tasks, Length, Fifo) ->
+    case atomics:get(Flags, 1) of
+        Tasks ->
+            spawn_link(fun() -> os:cmd(io_lib:format("sleep ~f; echo >~s", [Length / 1000, Fifo])) end),
+            Begin = erlang:monotonic_time(nanosecond),
+            atomics:put(Flags, 2, 1),
+            {ok, File} = file:open(Fifo, [read, raw, binary, skip_type_check]),
+            {ok, _} = file:read(File, 1),
+            Held = erlang:monotonic_time(nanosecond) - Begin,
+            receive after 2 -> ok end,
+            atomics:put(Flags, 3, 1),
+            Held;
+        _ -> receive after 1 -> ok end, block(Flags, Tasks, Length, Fifo)
+    end.
+
 park() ->
     Tasks = number("tasks", 1000000),
     Before = memory("VmRSS:"),
@@ -640,8 +684,9 @@ lateness(Late) ->
     Sorted = lists:sort(Late),
     Count = length(Sorted),
     At = fun(Rank) -> lists:nth(Rank, Sorted) / 1.0e3 end,
-    [{"lateness_us.p50", "us", At((Count + 1) div 2)}, {"lateness_us.p99", "us", At((Count * 99 + 99) div 100)},
-     {"lateness_us.max", "us", At(Count)}].
+    [{"lateness_us.p" ++ Name, "us", At((Count * Permille + 999) div 1000)} || {Name, Permille} <-
+        [{"10", 100}, {"25", 250}, {"50", 500}, {"75", 750}, {"90", 900}, {"95", 950}, {"98", 980}, {"99", 990}, {"99.5", 995}, {"99.9", 999}]]
+    ++ [{"lateness_us.max", "us", At(Count)}].
 
 %% ---- arguments, figures ----
 

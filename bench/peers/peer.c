@@ -485,6 +485,48 @@ void peer_check_prodcons(const struct peer_tree_of_channels *tree, const struct 
     peer_check("dealt_fairly", prodcons_fair(sums), 1);
 }
 
+/* ---- stuck ---- */
+
+struct peer_hold peer_hold_set(void)
+{
+    return (struct peer_hold){.tasks = peer_number("tasks", 20)};
+}
+
+void peer_hold_sleep(struct peer_hold *hold, void (*nap)(int64_t us))
+{
+    __atomic_fetch_add(&hold->under_way, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&hold->over, __ATOMIC_SEQ_CST)) {
+        int64_t begin = peer_now();
+        nap(1000);
+        int64_t late = peer_now() - begin - 1000000, worst = __atomic_load_n(&hold->worst, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&hold->holding, __ATOMIC_SEQ_CST) && late > worst &&
+               !__atomic_compare_exchange_n(&hold->worst, &worst, late, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            ;
+    }
+    __atomic_fetch_add(&hold->ended, 1, __ATOMIC_SEQ_CST);
+}
+
+void peer_hold_block(struct peer_hold *hold, void (*nap)(int64_t us))
+{
+    int64_t ns = peer_number("length", 200) * 1000000;
+    struct timespec length = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (__atomic_load_n(&hold->under_way, __ATOMIC_SEQ_CST) < hold->tasks)
+        nap(1000);
+    int64_t begin = peer_now();
+    __atomic_store_n(&hold->holding, 1, __ATOMIC_SEQ_CST);
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+    hold->held = peer_now() - begin;
+    nap(2000); /* who was held up says so while it counts */
+    __atomic_store_n(&hold->over, 1, __ATOMIC_SEQ_CST);
+}
+
+void peer_check_hold(const struct peer_hold *hold)
+{
+    peer_value((double)hold->worst / 1e6);
+    peer_check("ended", hold->ended, hold->tasks);
+    peer_check("blocked", hold->held >= peer_number("length", 200) * 1000000, 1);
+}
+
 /* ---- timers, mix ---- */
 
 /* Sorts them. */

@@ -173,6 +173,15 @@ void peer_wakes_up(struct peer_sleeper *sleeper);
 void peer_mix_again(struct peer_mix *mix); /* between the passes */
 void peer_check_mix(struct peer_mix *mix);
 
+/* stuck: what the tasks of any runtime do, given its own way to sleep */
+struct peer_hold {
+    int64_t tasks, under_way, holding, over, ended, worst, held;
+};
+struct peer_hold peer_hold_set(void);
+void peer_hold_sleep(struct peer_hold *hold, void (*nap)(int64_t us));
+void peer_hold_block(struct peer_hold *hold, void (*nap)(int64_t us));
+void peer_check_hold(const struct peer_hold *hold); /* the figure, too */
+
 /* timers */
 struct peer_nap {
     int64_t ns, late;

@@ -538,6 +538,37 @@ static void *guest(void *arg)
     return NULL;
 }
 
+static void nap_us(int64_t us)
+{
+    struct timespec time = {.tv_nsec = us * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void *held_up(void *arg)
+{
+    peer_hold_sleep(arg, nap_us);
+    return NULL;
+}
+
+static void *blocker(void *arg)
+{
+    peer_hold_block(arg, nap_us);
+    return NULL;
+}
+
+static void run_stuck(void)
+{
+    struct peer_hold hold = peer_hold_set();
+    struct thread *threads = make(hold.tasks + 1, sizeof *threads);
+    peer_start();
+    spawn_all(threads, hold.tasks, held_up, &hold, 0);
+    spawn_all(threads + hold.tasks, 1, blocker, &hold, 0);
+    join_all(threads, hold.tasks + 1);
+    peer_stop(0);
+    peer_check_hold(&hold);
+    free(threads);
+}
+
 static void run_park(void)
 {
     int64_t tasks = peer_number("tasks", 10000), before = peer_resident();
@@ -1249,6 +1280,7 @@ static void run_cancel(void)
 static const struct peer_workload workloads[] = {
     {"fork", run_fork, "\"n\": 20"},
     {"integrate", run_integrate, "\"n\": 8"},
+    {"stuck", run_stuck, NULL},
     {"flat", run_flat, "\"tasks\": 10000"},
     {"batch", run_batch, "\"batches\": 20"},
     {"skynet", run_skynet, "\"levels\": 4"},

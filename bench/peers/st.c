@@ -777,6 +777,33 @@ static void pass(int64_t tasks, void *(*fn)(void *arg), int64_t *turns)
     free(threads);
 }
 
+/* The call that blocks is the C library's, of which State Threads knows nothing. */
+static void *held_up(void *arg)
+{
+    peer_hold_sleep(arg, nap_for);
+    return NULL;
+}
+
+static void *blocker(void *arg)
+{
+    peer_hold_block(arg, nap_for);
+    return NULL;
+}
+
+static void run_stuck(void)
+{
+    struct peer_hold hold = peer_hold_set();
+    st_thread_t *threads = make(hold.tasks + 1, sizeof *threads);
+    peer_start();
+    for (int64_t i = 0; i <= hold.tasks; i++)
+        threads[i] = spawn(i < hold.tasks ? held_up : blocker, &hold);
+    for (int64_t i = 0; i <= hold.tasks; i++)
+        join(threads[i]);
+    peer_stop(0);
+    peer_check_hold(&hold);
+    free(threads);
+}
+
 static void run_mutex(void)
 {
     struct peer_turns turns = peer_turns_set();
@@ -855,6 +882,7 @@ static void run_cancel(void)
 static const struct peer_workload workloads[] = {
     {"fork", run_fork, "\"n\": 20"},
     {"integrate", run_integrate, "\"n\": 8"},
+    {"stuck", run_stuck, NULL},
     {"flat", run_flat, "\"tasks\": 20000"},
     {"batch", run_batch, "\"batches\": 200"},
     {"skynet", run_skynet, "\"levels\": 4"},

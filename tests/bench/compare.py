@@ -17,7 +17,7 @@ TINY = [FORK, 'integrate:n=1,epsilon=1e-6', 'flat:tasks=100', 'batch:batches=3,t
         'sort:n=100000,grain=16384', 'matmul:n=200', 'strassen:n=200,cutoff=50', 'cholesky:n=200,tile=20', 'nbody:bodies=500,steps=3',
         'wavefront:n=500,tile=60', 'histogram:bytes=1000000,grain=65536', 'yield:tasks=10,switches=1000', 'pingpong:rounds=100',
         'threadring:passes=1000,tasks=10', 'chameneos:creatures=5,meetings=1000', 'chan:items=1000', 'prodcons:items=500,fan=2,levels=3',
-        'select:channels=3,items=1000', 'park:tasks=100', 'cancel:tasks=100', 'timers:tasks=100,longest=20',
+        'select:channels=3,items=1000', 'park:tasks=100', 'cancel:tasks=100', 'stuck:length=20', 'timers:tasks=100,longest=20',
         'mix:units=20,rounds=1000,sleepers=5,longest=2', 'mutex:tasks=3,pairs=3000', 'rwlock:tasks=3,rounds=1000', 'sem:tasks=3,units=2,pairs=3000',
         'cond:waiters=100,rounds=2']
 

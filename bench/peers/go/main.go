@@ -67,6 +67,7 @@ var (
 	check         map[string]int64
 	more          map[string]figure
 	wrong         bool
+	resident      int64 // memory before the first pass: what goroutines have had is kept for those that follow
 )
 
 func cpuTime() float64 {
@@ -110,8 +111,9 @@ func yes(right bool) int64 {
 func lateness(late []float64) {
 	sort.Float64s(late)
 	count := len(late)
-	more["lateness_us.p50"] = figure{"us", late[(count-1)/2]}
-	more["lateness_us.p99"] = figure{"us", late[(count*99+99)/100-1]}
+	for _, permille := range []int{100, 250, 500, 750, 900, 950, 980, 990, 995, 999} {
+		more[fmt.Sprintf("lateness_us.p%g", float64(permille)/10)] = figure{"us", late[(count*permille+999)/1000-1]}
+	}
 	more["lateness_us.max"] = figure{"us", late[count-1]}
 }
 
@@ -147,6 +149,7 @@ var workloads = map[string]struct {
 }{
 	"fork":       {"ns/task", runFork, nil},
 	"integrate":  {"ms", runIntegrate, most{"n": 300}},
+	"stuck":      {"ms", runStuck, nil},
 	"flat":       {"ns/task", runFlat, nil},
 	"batch":      {"ns/task", runBatch, nil},
 	"skynet":     {"ms", runSkynet, nil},
@@ -206,6 +209,7 @@ func main() {
 	}
 	workers := number("workers", 1)
 	runtime.GOMAXPROCS(workers)
+	resident = status("VmRSS:")
 	for turn := 0; turn < 2; turn++ {
 		check, more = map[string]int64{}, map[string]figure{}
 		if turn == 1 {

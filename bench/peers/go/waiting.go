@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -111,9 +112,52 @@ func runChan() {
 	prove("sum", sum, int64(senders*(each*(each+1)/2)))
 }
 
+// The call that blocks is nanosleep(2), by syscall, which tells the scheduler that it is one; time.Sleep would park.
+func runStuck() {
+	tasks, length := number("tasks", 20), time.Duration(number("length", 200))*time.Millisecond
+	var underWay, worst, ended, holding, over, held int64
+	var wg sync.WaitGroup
+	wg.Add(tasks + 1)
+	start()
+	for i := 0; i < tasks; i++ {
+		go func() {
+			atomic.AddInt64(&underWay, 1)
+			for atomic.LoadInt64(&over) == 0 {
+				before := time.Now()
+				time.Sleep(time.Millisecond)
+				late, most := int64(time.Since(before)-time.Millisecond), atomic.LoadInt64(&worst)
+				for atomic.LoadInt64(&holding) != 0 && late > most && !atomic.CompareAndSwapInt64(&worst, most, late) {
+					most = atomic.LoadInt64(&worst)
+				}
+			}
+			atomic.AddInt64(&ended, 1)
+			wg.Done()
+		}()
+	}
+	go func() {
+		for atomic.LoadInt64(&underWay) < int64(tasks) {
+			time.Sleep(time.Millisecond)
+		}
+		span := syscall.NsecToTimespec(int64(length))
+		before := time.Now()
+		atomic.StoreInt64(&holding, 1)
+		for err := syscall.EINTR; err == syscall.EINTR; {
+			err, _ = syscall.Nanosleep(&span, &span).(syscall.Errno)
+		}
+		held = int64(time.Since(before))
+		time.Sleep(2 * time.Millisecond)
+		atomic.StoreInt64(&over, 1)
+		wg.Done()
+	}()
+	wg.Wait()
+	stop(0)
+	value = float64(worst) / 1e6
+	prove("ended", ended, int64(tasks))
+	prove("blocked", yes(held >= int64(length)), 1)
+}
+
 func runPark() {
 	tasks := number("tasks", 1000000)
-	before := status("VmRSS:")
 	var arrived, done sync.WaitGroup
 	var woken int64
 	open := make(chan struct{})
@@ -130,7 +174,7 @@ func runPark() {
 	}
 	arrived.Wait()
 	stop(0)
-	more["memory"] = figure{"bytes/task", float64(status("VmRSS:")-before) / float64(tasks)}
+	more["memory"] = figure{"bytes/task", float64(status("VmRSS:")-resident) / float64(tasks)}
 	wake := time.Now()
 	close(open)
 	done.Wait()

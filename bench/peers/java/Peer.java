@@ -25,6 +25,7 @@ final class Peer {
     static {
         put("fork", "ns/task", "", Tasks::fork);
         put("integrate", "ms", "", Tasks::integrate);
+        put("stuck", "ms", "", Waiting::stuck);
         put("flat", "ns/task", "", Tasks::flat);
         put("batch", "ns/task", "", Tasks::batch);
         put("skynet", "ms", "", Tasks::skynet);

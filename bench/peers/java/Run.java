@@ -90,8 +90,9 @@ final class Run {
     /** How late all were, in us; sorts them. */
     static void lateness(double[] late) {
         Arrays.sort(late);
-        also("lateness_us.p50", "us", late[(late.length - 1) / 2]);
-        also("lateness_us.p99", "us", late[(int) ((late.length * 99L + 99) / 100) - 1]);
+        for (int permille : new int[] {100, 250, 500, 750, 900, 950, 980, 990, 995, 999})
+            also("lateness_us.p" + permille / 10 + (permille % 10 > 0 ? "." + permille % 10 : ""), "us",
+                    late[(int) ((late.length * (long) permille + 999) / 1000) - 1]);
         also("lateness_us.max", "us", late[late.length - 1]);
     }
 

@@ -109,6 +109,43 @@ final class Waiting {
         Run.prove("sum", sum.get(), senders * (each * (each + 1) / 2));
     }
 
+    private static volatile boolean holding, over;
+
+    static void stuck() throws Exception {
+        int tasks = (int) Run.number("tasks", 20);
+        long length = Run.number("length", 200);
+        CountDownLatch underWay = new CountDownLatch(tasks);
+        AtomicLong worst = new AtomicLong(), ended = new AtomicLong(), held = new AtomicLong();
+        holding = over = false;
+        Run.start();
+        Thread[] all = threads(tasks, i -> () -> {
+            underWay.countDown();
+            while (!over) {
+                long before = System.nanoTime();
+                Thread.sleep(1);
+                long late = System.nanoTime() - before - 1000000;
+                if (holding)
+                    worst.accumulateAndGet(late, Math::max);
+            }
+            ended.incrementAndGet();
+        });
+        Thread[] one = threads(1, i -> () -> {
+            underWay.await();
+            long before = System.nanoTime();
+            holding = true;
+            Thread.sleep(length);
+            held.set(System.nanoTime() - before);
+            Thread.sleep(2);
+            over = true;
+        });
+        join(one);
+        join(all);
+        Run.stop(0);
+        Run.value = worst.get() / 1e6;
+        Run.prove("ended", ended.get(), tasks);
+        Run.prove("blocked", held.get() >= length * 1000000 ? 1 : 0, 1);
+    }
+
     static void park() throws Exception {
         int tasks = (int) Run.number("tasks", 10000);
         long before = Run.memory("VmRSS:");

@@ -18,9 +18,10 @@ mod waiting;
 
 type Work = fn(&mut run::Run);
 
-const WORKLOADS: [(&str, &str, &str, Work); 25] = [
+const WORKLOADS: [(&str, &str, &str, Work); 26] = [
     ("fork", "ns/task", "\"n\": 20", tasks::run_fork),
     ("integrate", "ms", "\"n\": 10", tasks::run_integrate),
+    ("stuck", "ms", "", waiting::run_stuck),
     ("flat", "ns/task", "\"tasks\": 10000", tasks::run_flat),
     ("batch", "ns/task", "\"batches\": 20", tasks::run_batch),
     ("skynet", "ms", "\"levels\": 3", tasks::run_skynet),

@@ -73,8 +73,10 @@ impl Run {
     /// How late all were, in us.
     pub fn lateness(&mut self, mut late: Vec<f64>) {
         late.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        self.also("lateness_us.p50", "us", late[(late.len() - 1) / 2]);
-        self.also("lateness_us.p99", "us", late[(late.len() * 99 + 99) / 100 - 1]);
+        for permille in [100, 250, 500, 750, 900, 950, 980, 990, 995, 999] {
+            let name = format!("lateness_us.p{}", permille as f64 / 10.0);
+            self.also(&name, "us", late[(late.len() * permille + 999) / 1000 - 1]);
+        }
         self.also("lateness_us.max", "us", late[late.len() - 1]);
     }
     pub fn also(&mut self, name: &str, unit: &'static str, figure: f64) {

@@ -101,6 +101,46 @@ pub fn run_chan(run: &mut Run) {
     run.prove("sum", sum, senders * (each * (each + 1) / 2));
 }
 
+pub fn run_stuck(run: &mut Run) {
+    let (tasks, length) = (run.number("tasks", 20), Duration::from_millis(run.number("length", 200) as u64));
+    let (under_way, worst, held) = (AtomicI64::new(0), AtomicI64::new(0), AtomicI64::new(0));
+    let (holding, over) = (AtomicI64::new(0), AtomicI64::new(0));
+    let nap = Duration::from_millis(1);
+    run.start();
+    let ended = std::thread::scope(|scope| {
+        let sleep = |_| {
+            spawn(scope, || {
+                under_way.fetch_add(1, Ordering::SeqCst);
+                while over.load(Ordering::SeqCst) == 0 {
+                    let before = Instant::now();
+                    std::thread::sleep(nap);
+                    let late = before.elapsed().as_nanos() as i64 - nap.as_nanos() as i64;
+                    if holding.load(Ordering::SeqCst) != 0 {
+                        worst.fetch_max(late, Ordering::SeqCst);
+                    }
+                }
+            })
+        };
+        let all: Vec<_> = (0..tasks).map(sleep).collect();
+        spawn(scope, || {
+            while under_way.load(Ordering::SeqCst) < tasks {
+                std::thread::sleep(nap);
+            }
+            let before = Instant::now();
+            holding.store(1, Ordering::SeqCst);
+            std::thread::sleep(length);
+            held.store(before.elapsed().as_nanos() as i64, Ordering::SeqCst);
+            std::thread::sleep(2 * nap);
+            over.store(1, Ordering::SeqCst);
+        });
+        all.into_iter().map(|one| one.join().is_ok() as i64).sum::<i64>()
+    });
+    run.stop(0);
+    run.value = worst.into_inner() as f64 / 1e6;
+    run.prove("ended", ended, tasks);
+    run.prove("blocked", (held.into_inner() >= length.as_nanos() as i64) as i64, 1);
+}
+
 pub fn run_park(run: &mut Run) {
     let tasks = run.number("tasks", 10000);
     let before = memory("VmRSS:");
