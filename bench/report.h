@@ -27,6 +27,9 @@ int report_measure(const struct report_options *options, json_t **ret_report);
  * @return an array of objects: system, model of filch, workload, per, and value or why there is none */
 json_t *report_entries(const struct compare_system *system, const char *model, bool quick);
 
+/** The last CPU that we may use. */
+int report_last_cpu(void);
+
 #define REPORT_WORDS 64
 
 /** Takes `text` apart at its blanks; the words go into argv from `count` on, and NULL behind them. @return how many there are then */

@@ -53,17 +53,14 @@ static bool find_strace(char path[PATH_MAX])
     return false;
 }
 
-/* The last of the allowed ones. */
-static cpu_set_t one_cpu(void)
+int report_last_cpu(void)
 {
-    cpu_set_t allowed, one;
+    cpu_set_t allowed;
     int cpu = CPU_SETSIZE - 1;
-    CPU_ZERO(&one);
     sched_getaffinity(0, sizeof allowed, &allowed);
     while (cpu > 0 && !CPU_ISSET(cpu, &allowed))
         cpu--;
-    CPU_SET(cpu, &one);
-    return one;
+    return cpu;
 }
 
 /* Of the table that strace has left in a file: "CALLS total". -1 if there is none. */
@@ -97,7 +94,9 @@ static const char *count(const struct compare_system *system, const char *model,
     snprintf(tail, sizeof tail, "%s%s --workers 1 --%s %d%s%s%s%s", model ? "run " : "", operation->workload, operation->key, size,
              operation->more, model ? " --model " : "", model ? model : "", model ? " --runs 1 --json" : "");
     report_words(argv, used, tail);
-    cpu_set_t cpu = one_cpu();
+    cpu_set_t cpu;
+    CPU_ZERO(&cpu);
+    CPU_SET(report_last_cpu(), &cpu);
     int r = compare_run(argv, &cpu, LIMIT, &process);
     *ret_calls = total_of(fd);
     close(fd);

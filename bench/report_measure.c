@@ -15,11 +15,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,12 +33,11 @@
 #define STEPS 96
 #define EACH 1.7 /* seconds: what one process of a comparison takes, by and large */
 
-extern char **environ;
-
 struct step {
     char *words;                         /* of a command; or */
     const struct compare_system *system; /* whose entries are counted, */
     const char *model;                   /* of filch */
+    bool bound;                          /* to one CPU, as `compare` binds who has one worker */
     double guess;                        /* seconds */
 };
 
@@ -47,8 +48,8 @@ struct plan {
     unsigned count, cpus;
 };
 
-static const char *const figures_of_models[] = {"flat", "yield", "pingpong", "park", "queens", "stuck"};
-static const char *const choice[] = {"fork", "skynet", "uts", "sort", "matmul", "chan", "mutex", "timers"};
+static const char *const figures_of_models[] = {"flat", "yield", "pingpong", "park", "stuck", "queens", "sort"};
+static const char *const choice[] = {"fork", "skynet", "uts", "matmul", "chan", "mutex", "timers"};
 static const char *const computing[] = {"fork", "skynet", "uts", "queens", "sort", "matmul"};
 static const char *const stalls[] = {"none", "cpu", "sleep", "allcpu"};
 
@@ -82,7 +83,7 @@ static struct step *add(struct plan *plan, double guess)
     return step;
 }
 
-__attribute__((format(printf, 3, 4))) static void add_command(struct plan *plan, double guess, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static struct step *add_command(struct plan *plan, double guess, const char *format, ...)
 {
     va_list arguments;
     struct step *step = add(plan, guess);
@@ -90,6 +91,7 @@ __attribute__((format(printf, 3, 4))) static void add_command(struct plan *plan,
     if (vasprintf(&step->words, format, arguments) < 0)
         step->words = NULL;
     va_end(arguments);
+    return step;
 }
 
 struct list {
@@ -162,12 +164,12 @@ static void plan_models(struct plan *plan)
         const bool threads = m == 0;
         char tail[64];
         snprintf(tail, sizeof tail, "--model %s --workers 1 --runs %u --json", models[m], plan->options->rounds);
-        add_command(plan, 1, "run flat --tasks %u %s", (threads ? 20000 : 1000000) / scale, tail);
-        add_command(plan, 1, "run yield --tasks 1000 --switches %u %s", (threads ? 200000 : 5000000) / scale, tail);
-        add_command(plan, 1, "run pingpong --rounds %u %s", (threads ? 100000 : 500000) / scale, tail);
-        add_command(plan, 1, "run park --tasks %u %s", (threads ? 5000 : 100000) / scale, tail);
+        add_command(plan, 1, "run flat --tasks %u %s", (threads ? 20000 : 1000000) / scale, tail)->bound = true;
+        add_command(plan, 1, "run yield --tasks 1000 --switches %u %s", (threads ? 200000 : 5000000) / scale, tail)->bound = true;
+        add_command(plan, 1, "run pingpong --rounds %u %s", (threads ? 100000 : 500000) / scale, tail)->bound = true;
+        add_command(plan, 1, "run park --tasks %u %s", (threads ? 5000 : 100000) / scale, tail)->bound = true;
         add_command(plan, 1, "run stuck --length %u %s", 200 / scale + 30, tail);
-        add_command(plan, 1, "run queens --n %u %s", (threads ? 8 : 11) - (scale > 1), tail);
+        add_command(plan, 1, "run sort --n %u %s", 10000000 / scale, tail);
     }
     for (unsigned i = 0; i < plan->systems.count; i++) {
         const struct compare_system *system = &plan->systems.all[i];
@@ -193,38 +195,45 @@ static void plan_latency(struct plan *plan)
 
 /* ---- steps ---- */
 
-/* One command of filch-bench; what it says about itself on stderr is for the user. @return its last line of JSON, or NULL and why */
-static json_t *run_command(const struct plan *plan, const char *words, char why[200])
+static _Noreturn void become(char *const argv[], bool bound, int out)
 {
-    char *text = strdup(words), *argv[REPORT_WORDS] = {plan->systems.all[0].program};
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(report_last_cpu(), &one);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the processes of a comparison are ended with it */
+    if (bound)
+        sched_setaffinity(0, sizeof one, &one);
+    dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+    dup2(out, STDOUT_FILENO);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+/* One command of filch-bench; what it says about itself on stderr is for the user. @return its last line of JSON, or NULL and why */
+static json_t *run_command(const struct plan *plan, const struct step *step, char why[200])
+{
+    char *text = strdup(step->words), *argv[REPORT_WORDS] = {plan->systems.all[0].program};
     int out = memfd_create("out", MFD_CLOEXEC), status = 0;
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    json_t *line = NULL;
     struct stat stat;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    int r = text && out >= 0 ? 0 : ENOMEM;
-    if (r == 0) {
+    json_t *line = NULL;
+    if (text)
         report_words(argv, 1, text);
-        r = posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
-    }
-    if (r == 0) {
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        char *said = fstat(out, &stat) == 0 ? calloc((size_t)stat.st_size + 1, 1) : NULL;
-        if (said && pread(out, said, (size_t)stat.st_size, 0) == stat.st_size)
-            line = compare_line(said);
-        free(said);
-    }
-    if (r != 0)
-        snprintf(why, 200, "%s", strerror(r));
+    fflush(NULL);
+    pid_t pid = text && out >= 0 ? fork() : -1;
+    if (pid == 0)
+        become(argv, step->bound, out);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    char *said = pid > 0 && fstat(out, &stat) == 0 ? calloc((size_t)stat.st_size + 1, 1) : NULL;
+    if (said && pread(out, said, (size_t)stat.st_size, 0) == stat.st_size)
+        line = compare_line(said);
+    if (pid < 0)
+        snprintf(why, 200, "no process could be started");
     else if (WIFSIGNALED(status))
         snprintf(why, 200, "ended by signal %d", WTERMSIG(status));
     else
         snprintf(why, 200, "status %d", WEXITSTATUS(status));
-    posix_spawn_file_actions_destroy(&actions);
+    free(said);
     if (out >= 0)
         close(out);
     free(text);
@@ -236,8 +245,11 @@ static json_t *take_step(const struct plan *plan, const struct step *step)
     char why[200], *command = NULL;
     if (step->system)
         return json_pack("{s:o}", "entries", report_entries(step->system, step->model, plan->options->quick));
-    json_t *line = step->words ? run_command(plan, step->words, why) : NULL;
-    if (asprintf(&command, "filch-bench %s", step->words) < 0)
+    json_t *line = step->words ? run_command(plan, step, why) : NULL;
+    char binding[32] = "";
+    if (step->bound)
+        snprintf(binding, sizeof binding, "taskset -c %d ", report_last_cpu());
+    if (asprintf(&command, "%sfilch-bench %s", binding, step->words) < 0)
         command = NULL;
     json_t *taken = json_pack("{s:s}", "command", command ? command : "");
     if (line)

@@ -3,6 +3,7 @@
 # What quickstart, check and .ci/run share; sourced by them, from the root of the source tree.
 #
 #   ./tools/setup.sh peers               as a command: installs the runtimes that filch-bench compares with, docs/concepts/bench.md
+#   ./tools/setup.sh report              the same for what filch-bench report takes, and what its tests look at a page with
 #
 #   need PACKAGE...                      Debian packages: says which are missing and installs those
 #   configure FOLDER OPTION...           a Meson build folder with these options; does nothing if it has them
@@ -21,6 +22,10 @@ client_packages=(curl wrk apache2-utils socat netcat-openbsd) # for the tests of
 # What filch-bench compares with. Nobody installs them unasked: together they take most of a gigabyte.
 peer_packages=(gcc g++ clang libomp-dev libtbb-dev golang-go libboost-fiber-dev libpth-dev libst-dev erlang-base erlang-crypto
     default-jdk-headless rustc)
+
+# What filch-bench report draws with and counts kernel entries with; the tests look at its pages with the rest, where that is there.
+report_packages=(python3-matplotlib strace)
+report_check_packages=(chromium python3-pil)
 
 say() {
     printf '\n== %s\n' "$*"
@@ -95,10 +100,17 @@ build() {
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -euo pipefail
-    if [ "$*" != peers ]; then
-        echo 'usage: ./tools/setup.sh peers'
+    case "$*" in
+    peers)
+        need "${peer_packages[@]}"
+        echo 'Build folders that are there already find them with: meson setup --reconfigure build'
+        ;;
+    report)
+        need "${report_packages[@]}" "${report_check_packages[@]}"
+        ;;
+    *)
+        echo 'usage: ./tools/setup.sh peers | report'
         exit 2
-    fi
-    need "${peer_packages[@]}"
-    echo 'Build folders that are there already find them with: meson setup --reconfigure build'
+        ;;
+    esac
 fi

@@ -20,7 +20,7 @@ static struct {
     bool timed, wrong;
     int64_t start, cpu;
     double value, wall_ms, cpu_ms;
-    char check[1024], more[1024];
+    char check[1024], more[2048];
 } now;
 
 /* ---- arguments ---- */
@@ -535,7 +535,11 @@ static void lateness(double *us, size_t count)
     static const struct {
         const char *name;
         double percent;
-    } points[] = {{"lateness_us.p50", 50}, {"lateness_us.p99", 99}, {"lateness_us.max", 100}};
+    } points[] = {
+        {"lateness_us.p10", 10},     {"lateness_us.p25", 25},     {"lateness_us.p50", 50},  {"lateness_us.p75", 75},
+        {"lateness_us.p90", 90},     {"lateness_us.p95", 95},     {"lateness_us.p98", 98},  {"lateness_us.p99", 99},
+        {"lateness_us.p99.5", 99.5}, {"lateness_us.p99.9", 99.9}, {"lateness_us.max", 100},
+    };
     bench_sort(us, count);
     for (unsigned i = 0; count && i < BENCH_COUNT(points); i++)
         peer_more(points[i].name, "us", bench_percentile(us, count, points[i].percent));

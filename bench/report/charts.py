@@ -32,6 +32,7 @@ DARK = {'filch': '#ff8a3c', 'one': '#58b4ee', 'many': '#f0b93a', 'hybrid': '#35c
         'ink': '#f0f0f2', 'soft': '#a6a6af', 'grid': '#3a3a42', 'paper': '#1d1d22'}
 OF_MODEL = {'1:1': ONE, 'N:1': MANY, 'M:N': HYBRID, 'no wait': PLAIN, 'loop': OTHER}
 MARKS = {'1:1': 's', 'N:1': '^', 'M:N': 'o', 'no wait': 'D', 'loop': 'v'}
+LEADER = {'arrowstyle': '-', 'color': GRID, 'linewidth': 0.8, 'shrinkA': 1, 'shrinkB': 5}  # from a name to the end of its line
 DASHES = ['-', (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5))]
 
 matplotlib.rcParams.update({
@@ -99,10 +100,12 @@ def alone(svg):
 
 # ---- scales ----
 
-def few_decades(low, high, most=5):
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    step = max(1, math.ceil((last - first) / most))
-    return [10.0 ** exponent for exponent in range(first, last + 1, step)]
+def round_numbers(low, high, words, most=5):
+    """Powers of ten between limits, or of four where bytes are counted; not more than so many."""
+    base = 4.0 if words is bytes_text else 10.0
+    first, last = math.ceil(math.log(low, base) - 1e-9), math.floor(math.log(high, base) + 1e-9)
+    step = max(1, math.ceil((last - first + 1) / most))
+    return [base ** exponent for exponent in range(first, last + 1) if exponent % step == 0]
 
 
 def tick_text(text):
@@ -110,10 +113,10 @@ def tick_text(text):
     return re.sub(r'(\d)\.0+( |$)', r'\1\2', text)
 
 
-def log_axis(axes, which, low, high, words):
+def log_axis(axes, which, low, high, words, most=5):
     axes.set(**{f'{which}scale': 'log'})
     axis = getattr(axes, f'{which}axis')
-    axis.set_major_locator(FixedLocator([tick for tick in few_decades(low, high) if low <= tick <= high]))
+    axis.set_major_locator(FixedLocator(round_numbers(low, high, words, most)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(words(value))))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -185,7 +188,7 @@ def bars(name, title, entries, most):
     ratios = [entry.ratio for counts in entries.values() for entry in counts.values()]
     low, high = min(0.8, min(ratio.low for ratio in ratios)), max(1.25, max(ratio.high for ratio in ratios))
     span = math.log(high / low)
-    low, high = low * math.exp(-0.06 * span - (0.22 * span if low < 0.8 else 0)), high * math.exp(0.42 * span)
+    low, high = low * math.exp(-0.06 * span - (0.22 * span if low < 0.8 else 0)), high * math.exp(0.36 * span)
     log_axis(axes, 'x', low, high, lambda value: f'{value:g}×' if value < 1e4 else f'10{"⁴⁵⁶⁷⁸⁹"[min(9, round(math.log10(value))) - 4]}×')
     if high / low < 30:
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= tick <= high]
@@ -236,6 +239,7 @@ def speed_up(name, title, curves):
     axes.yaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis='y', labelcolor=SOFT, labelsize=10)
     axes.set_xlabel('workers')
+    axes.tick_params(axis='x', pad=7)
     axes.set_xlim(counts[0], counts[-1])
     axes.set_ylim(bottom, top)
     axes.grid(axis='y')
@@ -253,11 +257,12 @@ def speed_up(name, title, curves):
     ends.append(transform.transform((counts[-1], counts[-1]))[1])
     for place, end, system in zip(spread_out(ends, 12.5, 20, 200), ends, systems + [None]):
         if system is None:
-            axes.annotate('ideal', (counts[-1], counts[-1]), (9, place - end), textcoords='offset points', va='center', fontsize=9.5, color=SOFT)
+            axes.annotate('ideal', (counts[-1], counts[-1]), (14, place - end), textcoords='offset points', va='center', fontsize=9.5,
+                          color=SOFT, annotation_clip=False, arrowprops=LEADER)
             continue
         value = curves[system][-1]
-        axes.annotate(name_of(system), value, (9, place - end), textcoords='offset points', va='center', fontsize=9.5,
-                      color=colour_of(system), fontweight='bold' if system == 'filch' else 'normal', annotation_clip=False)
+        axes.annotate(name_of(system), value, (14, place - end), textcoords='offset points', va='center', fontsize=9.5,
+                      color=colour_of(system), fontweight='bold' if system == 'filch' else 'normal', annotation_clip=False, arrowprops=LEADER)
     text = '; '.join(f'{name_of(s)} {digits(curves[s][-1][1])} times as fast with {curves[s][-1][0]} workers as with one' for s in systems)
     return svg_of(figure, name, title, f'{text}.')
 
@@ -271,7 +276,8 @@ def distribution(name, title, shapes, note='', low=None, high=None, axes=None, l
     """How late, up to which part of all: the further up and left a line rises, the more often somebody is late."""
     figure = None
     if axes is None:
-        figure, axes = figure_of(230, left=52, right=96 if labels else 12, top=12, bottom=40)
+        longest = max(len(name_of(shape.system)) for shape in shapes)
+        figure, axes = figure_of(230, left=52, right=24 + 6.6 * longest, top=12, bottom=40)
     floor_ = 0.5  # us: what is less is drawn as that
     every = [max(value, floor_) for shape in shapes for part, value in shape.points if part >= 0.3]
     low, high = low or min(every) / 1.5, high or max(every) * 1.5
@@ -281,7 +287,9 @@ def distribution(name, title, shapes, note='', low=None, high=None, axes=None, l
     start = place_of(0.3, 1)
     axes.set_xlim(start, furthest)
     ticks = [(0.5, '50 %'), (0.9, '90 %'), (0.99, '99 %'), (0.999, '99.9 %'), (0.9999, '99.99 %')]
-    ticks = [(place_of(part, 1), word) for part, word in ticks if place_of(part, 1) < furthest - 0.5]
+    room = 38 * (furthest - start) / axes.bbox.width  # for a word
+    ticks = [(place_of(part, 1), word) for part, word in ticks]
+    ticks = [(at, word) for at, word in ticks if at < furthest - room and (at > room or at < 0.5)]
     axes.xaxis.set_major_locator(FixedLocator([at for at, _ in ticks] + [furthest]))
     words = [word for _, word in ticks] + ['max']
     axes.set_xticklabels(words, fontsize=9.5)
@@ -296,14 +304,16 @@ def distribution(name, title, shapes, note='', low=None, high=None, axes=None, l
         strong, few = shape.system == 'filch', len(points) < 5
         xs, ys = zip(*points)
         axes.plot(xs, ys, color=colour_of(shape.system), linestyle=dash_of(shape.system), linewidth=2.8 if strong else 1.6,
-                  zorder=5 if strong else 3, alpha=0.75 if few else 1, marker=mark_of(shape.system) if few else None, markersize=4.5)
+                  zorder=5 if strong else 3, marker=mark_of(shape.system) if few else None, markersize=4.5)
         ends.append(axes.transData.transform((xs[-1], ys[-1]))[1])
     height = axes.figure.bbox.height
+    per_nine = axes.bbox.width / (furthest - start)
     for place, end, shape in zip(spread_out(ends, 13, 36, height - 8), ends, ordered):
         at = place_of(shape.points[-1][0], shape.samples), max(shape.points[-1][1], floor_)
         if labels:
-            axes.annotate(name_of(shape.system), (furthest, at[1]), (8, place - end), textcoords='offset points', va='center', fontsize=10,
-                          color=colour_of(shape.system), fontweight='bold' if shape.system == 'filch' else 'normal', annotation_clip=False)
+            axes.annotate(name_of(shape.system), at, ((furthest - at[0]) * per_nine + 14, place - end), textcoords='offset points', va='center',
+                          fontsize=10, color=colour_of(shape.system), fontweight='bold' if shape.system == 'filch' else 'normal',
+                          annotation_clip=False, arrowprops=LEADER)
     if figure is None:
         return None
     told = []
@@ -387,8 +397,7 @@ def models_picture(rows):
         values = [row[key].median for row in rows if row[key]]
         low, high = min(values) / 1.6, max(values) * 2
         high *= (high / low) ** 0.45
-        log_axis(axes, 'x', low, high, words)
-        axes.xaxis.set_major_locator(FixedLocator([tick for tick in few_decades(low, high, 3) if low <= tick <= high]))
+        log_axis(axes, 'x', low, high, words, 3)
         axes.set_xlim(low, high)
         names_down(axes, systems)
         if i:
@@ -416,9 +425,9 @@ def models_picture(rows):
     return svg_of(figure, 'models', 'Three threading models', '; '.join(told) + '.')
 
 
-STALLS = {'none': 'nobody stalls', 'cpu': 'one task computes', 'allcpu': 'as many as workers compute', 'sleep': 'one task is in usleep',
-          'pipe': 'one task is in read of a pipe', 'fifo': 'as many as workers are in read', 'mutex': 'as many as workers wait for a mutex',
-          'fault': 'as many as workers are in a page fault'}
+STALLS = {'none': 'nobody stalls', 'sleep': 'one task is in usleep', 'cpu': 'one task computes', 'allcpu': 'one a worker computes',
+          'pipe': 'one task is in read', 'fifo': 'one a worker is in read', 'mutex': 'one a worker waits for a mutex',
+          'fault': 'one a worker waits for a page'}
 
 
 def stall_limits(stalls):
@@ -427,9 +436,9 @@ def stall_limits(stalls):
 
 
 def stall_picture(stalls):
-    kinds = [kind for kind in ('none', 'sleep', 'cpu', 'allcpu') if kind in stalls][:3]
+    kinds = [kind for kind in STALLS if kind in stalls][:4]
     low, high = stall_limits({kind: stalls[kind] for kind in kinds})
-    left, gap, panel, right, top, bottom = 56, 24, 212, 100, 34, 40
+    left, gap, panel, right, top, bottom = 56, 22, 176, 100, 34, 40
     width, height = left + len(kinds) * (panel + gap) - gap + right, 250
     figure = pyplot.figure(figsize=(width / 72, height / 72), dpi=72)
     told = []

@@ -15,7 +15,7 @@ MODELS = {'pthreads': '1:1', 'rust': '1:1', 'java': '1:1', 'filch 1:1': '1:1', '
           'pth': 'N:1', 'st': 'N:1', 'filch N:1': 'N:1', 'epoll': 'loop', 'uring': 'loop',
           'go': 'M:N', 'erlang': 'M:N', 'boost-fiber': 'M:N', 'filch': 'M:N',
           'libgomp': 'no wait', 'libomp': 'no wait', 'tbb': 'no wait'}
-NAMES = {'pthreads': 'pthreads', 'rust': 'Rust threads', 'java': 'Java threads', 'filch 1:1': 'filch as 1:1', 'pth': 'GNU Pth',
+NAMES = {'pthreads': 'pthreads', 'rust': 'Rust threads', 'java': 'Java', 'filch 1:1': 'filch as 1:1', 'pth': 'GNU Pth',
          'st': 'State Threads', 'filch N:1': 'filch as N:1', 'go': 'Go', 'erlang': 'Erlang', 'boost-fiber': 'Boost.Fiber', 'filch': 'filch',
          'libgomp': 'OpenMP, gcc', 'libomp': 'OpenMP, clang', 'tbb': 'oneTBB', 'threads': 'kernel threads', 'epoll': 'epoll loop',
          'uring': 'io_uring loop', 'net/http': 'Go net/http'}
@@ -314,7 +314,7 @@ class Figures:
             single, most = {}, {}
             for workload in ('flat', 'yield', 'pingpong', 'park'):
                 single[workload] = self.of_model(workload, system, 1)
-            for workload in ('stuck', 'queens'):
+            for workload in ('stuck', *COMPUTING):
                 most[workload] = self.of_model(workload, system, self.most_workers())
             row = {'system': system, 'model': MODELS[system]}
             row['create'] = single['flat'] and single['flat'].value
@@ -322,8 +322,8 @@ class Figures:
             row['message'] = single['pingpong'] and single['pingpong'].value
             row['memory'] = single['park'] and single['park'].more.get('memory')
             row['stuck'] = most['stuck'] and most['stuck'].value
-            computed = most['queens']
-            row['processors'] = computed.cpu_ms / computed.wall_ms if computed and computed.wall_ms else None
+            longest = max((most[workload] for workload in COMPUTING if most[workload]), key=lambda entry: entry.wall_ms, default=None)
+            row['processors'] = longest.cpu_ms / longest.wall_ms if longest and longest.wall_ms else None
             for key, workload in (('entries_create', 'flat'), ('entries_switch', 'yield'), ('entries_message', 'pingpong')):
                 row[key] = self.entries.get((system, workload), {}).get('value')
                 row[key + '_why'] = self.entries.get((system, workload), {}).get('why', '')
@@ -373,7 +373,7 @@ class Figures:
         return shapes
 
     def lateness(self):
-        """Of the sleepers of `timers`: whoever has no distribution has three points of it."""
+        """Of the sleepers of `timers`: whoever has no distribution has percentiles."""
         shapes = []
         systems = {entry.system for (name, _), trial in self.trials.items() if name == 'timers' for entry in trial.values()}
         for system in sorted(systems, key=order_of):
@@ -382,10 +382,14 @@ class Figures:
                 continue
             if 'lateness_us' in entry.shapes:
                 shapes.append(entry.shapes['lateness_us'])
-            elif 'lateness_us.p50' in entry.more:
-                parts = (('p50', 0.5), ('p99', 0.99), ('max', 1))
-                points = [(part, entry.more[f'lateness_us.{word}'].median) for word, part in parts if f'lateness_us.{word}' in entry.more]
-                shapes.append(Shape(system, points, entry.params.get('tasks', 1000), 'us'))
+            else:
+                points = []
+                for name, summary in entry.more.items():
+                    percent = re.fullmatch(r'lateness_us\.(?:p([\d.]+)|max)', name)
+                    if percent:
+                        points.append((float(percent[1]) / 100 if percent[1] else 1, summary.median))
+                if points:
+                    shapes.append(Shape(system, sorted(points), entry.params.get('tasks', 1000), 'us'))
         return shapes
 
     def verdicts(self):

@@ -37,7 +37,7 @@ class Page:
         self.charts = []
         self.sections = []  # (id, title, html)
         self.most = known.most_workers()
-        for part in (self.models, self.compared, self.speed_ups, self.stalls, self.lateness, self.servers, self.memory, self.machine):
+        for part in (self.models, self.compared, self.speed_ups, self.stalls, self.lateness, self.servers, self.machine):
             part()
 
     def section(self, name, title, body):
@@ -67,6 +67,9 @@ class Page:
                 body.append(self.card(charts.dots, f'model-{key}', title, note, [(row['system'], row[key]) for row in rows if row[key]], words))
         if any(row[key] is not None for row in rows for key, _, _ in charts.KINDS):
             body.append(self.card(charts.kernel_entries, 'model-entries', 'Kernel entries', 'system calls for each operation, one CPU', rows))
+        if any(row['memory'] for row in rows):
+            body.append(self.card(charts.memory, 'memory', 'Memory a task', 'resident bytes of one that waits',
+                                  [(row['system'], row['memory']) for row in rows if row['memory']]))
         body.append('</div>')
         self.section('models', 'Three threading models', '\n'.join(body))
 
@@ -91,13 +94,16 @@ class Page:
             text += [timed(row, 'create'), timed(row, 'switch'), timed(row, 'message')]
             text.append(f'<td>{e(bytes_text(row["memory"].median))}</td>' if row['memory'] else self.none('not measured'))
             text.append(timed(row, 'stuck', 1e6))
-            text.append(f'<td>{row["processors"]:.2f}</td>' if row['processors'] else self.none('not measured'))
+            text.append(f'<td>{row["processors"]:.2f}</td>' if row['processors'] is not None else self.none('not measured'))
             for key, _, _ in charts.KINDS:
                 text.append(f'<td>{self.calls(row[key])}</td>' if row[key] is not None else self.none(row[key + '_why'] or 'not measured'))
             text.append('</tr>')
         text.append('</tbody></table></div>')
         why = sorted({row[key + '_why'] for row in rows for key, _, _ in charts.KINDS} - {''})
-        text.append('<p class="soft">Medians. Kernel entries are system calls, counted by strace; below 0.01 is shown as 0. Memory is resident '
+        text.append('<p class="soft">Medians. A task that need not wait is one of Java’s fork-join pool, not a thread: so is Java’s creation. '
+                    if any(row['system'] == 'java' for row in rows) else '<p class="soft">Medians. ')
+        text.append('Processors are CPU time divided by wall time, in the longest run that computes. ')
+        text.append('Kernel entries are system calls, counted by strace; below 0.01 is shown as 0. Memory is resident '
                     'memory of the process: a kernel thread has another stack in the kernel, which is not in it.'
                     + (f' A dash where nothing could be counted: {e("; ".join(why))}.' if why else '') + '</p>')
         return '\n'.join(text)
@@ -196,7 +202,7 @@ class Page:
                 'Both axes are logarithmic: each nine is as wide as the next.</p><div class="cards">']
         body += [self.card(charts.distribution, f'stall-{kind}', charts.STALLS[kind][0].upper() + charts.STALLS[kind][1:],
                            f'lateness of the others, {plural(self.stall_workers(kind), "worker")}', shapes, low=low, high=high)
-                 for kind, shapes in stalls.items()]
+                 for kind, shapes in sorted(stalls.items(), key=lambda item: list(charts.STALLS).index(item[0]))]
         self.section('stall', 'When a task stalls', '\n'.join(body) + '</div>')
 
     def stall_workers(self, kind):
@@ -208,8 +214,7 @@ class Page:
             return
         entry = self.known.entry('timers', 'filch', self.most)
         asked = f'{entry.params["tasks"]:,} tasks sleep once, for up to {entry.params["longest"]:,} ms. ' if entry else ''
-        body = [f'<p>{e(asked)}How late does each wake? Systems that cannot stand so many have fewer, and those with three marks tell the median, '
-                'the 99th percentile and the latest only.</p><div class="cards">']
+        body = [f'<p>{e(asked)}How late does each wake? Systems that cannot stand so many have fewer.</p><div class="cards">']
         groups = [('1:1', ('1:1',)), ('N:1', ('N:1',)), ('M:N', ('M:N',))]
         low, high = charts.stall_limits({'': shapes})
         mine = [shape for shape in shapes if shape.system == 'filch']
@@ -232,14 +237,6 @@ class Page:
             if shapes:
                 body.append(self.card(charts.distribution, f'server-{bench}', bench, f'{unit.replace("us", "µs")}: {told}', shapes))
         self.section('servers', 'Servers', '\n'.join(body) + '</div>')
-
-    def memory(self):
-        rows = [(row['system'], row['memory']) for row in self.known.table() if row['memory']]
-        if not rows:
-            return
-        body = ['<p>Resident memory by which a process has grown, divided by the tasks that wait in it. What a kernel thread has in the kernel comes '
-                'on top of that.</p><div class="cards">', self.card(charts.memory, 'memory', 'Memory a task', 'resident bytes of one that waits', rows)]
-        self.section('memory', 'Memory', '\n'.join(body) + '</div>')
 
     def machine(self):
         known = self.known
