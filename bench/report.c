@@ -6,7 +6,7 @@
  * the further figures, one object for each group of them ("lateness_us": {"p50": …}, medians over the runs), and with --vs the other
  * form's figures, `vs`, and `ratio`: this form's divided by the other's, pair by pair. With --vs all, `versus` is an array of such
  * objects, each with its `ratio` inside. `wrong` stands there, and is true, only after a wrong check. `distributions`, of a form with many
- * samples, has for each the unit, their number in all runs, and at each `percent` the `value`, the median over the runs. */
+ * samples, has for each the unit, their number in a run, and at each `percent` the `value`, the median over the runs. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -225,8 +225,8 @@ static json_t *shape_json(const struct bench_shape *shape)
         json_array_append_new(values, json_real(summarize(column, shape->count).median));
     }
     free(column);
-    return json_pack("{s:s, s:I, s:o, s:o}", "unit", unit ? unit + 1 : "", "samples", (json_int_t)shape->samples, "percent", percents,
-                     "value", values);
+    return json_pack("{s:s, s:I, s:o, s:o}", "unit", unit ? unit + 1 : "", "samples",
+                     (json_int_t)(shape->count ? shape->samples / shape->count : 0), "percent", percents, "value", values);
 }
 
 static void put_distributions(json_t *object, const struct bench_record *record)

@@ -100,11 +100,11 @@ static const char *count(const struct compare_system *system, const char *model,
     int r = compare_run(argv, &cpu, LIMIT, &process);
     *ret_calls = total_of(fd);
     close(fd);
-    snprintf(why, 200, "%s%.*s",
-             r < 0             ? strerror(-r)
-             : process.timeout ? "it was not done in time"
-                               : "",
-             r < 0 ? 0 : (int)strcspn(process.err, "\n") % 150, r < 0 ? "" : process.err);
+    size_t line = r < 0 ? 0 : strcspn(process.err, "\n");
+    if (r < 0)
+        snprintf(why, 200, "%s", strerror(-r));
+    else
+        snprintf(why, 200, "%s%.*s", process.timeout ? "not done in time; " : "", (int)(line < 150 ? line : 150), process.err);
     bool good = r == 0 && !process.timeout && process.status == 0 && *ret_calls >= 0;
     compare_process_fini(&process);
     return good ? NULL : why[0] ? why : "strace has counted nothing";

@@ -50,7 +50,8 @@ struct plan {
 
 static const char *const figures_of_models[] = {"flat", "yield", "pingpong", "park", "stuck", "queens", "sort"};
 static const char *const choice[] = {"fork", "skynet", "uts", "matmul", "chan", "mutex", "timers"};
-static const char *const computing[] = {"fork", "skynet", "uts", "queens", "sort", "matmul"};
+static const char *const computing[] = {"fork",   "integrate", "skynet",   "uts",   "queens",    "sort",
+                                        "matmul", "strassen",  "cholesky", "nbody", "wavefront", "histogram"};
 static const char *const stalls[] = {"none", "cpu", "sleep", "allcpu"};
 
 /* Sizes that take no time: to see a page, not to measure. */
@@ -122,6 +123,14 @@ static void list_add(struct list *list, const char *word, bool quick)
     list->count++;
 }
 
+static bool computes(const char *word)
+{
+    for (unsigned i = 0; i < BENCH_COUNT(computing); i++)
+        if (strlen(computing[i]) == strcspn(word, ":") && strncmp(computing[i], word, strlen(computing[i])) == 0)
+            return true;
+    return false;
+}
+
 static void plan_compare(struct plan *plan)
 {
     const struct report_options *options = plan->options;
@@ -136,9 +145,11 @@ static void plan_compare(struct plan *plan)
         list_add(&all, figures_of_models[i], options->quick);
     for (unsigned i = 0; (options->what & REPORT_COMPARE) && !options->workloads && i < BENCH_COUNT(choice); i++)
         list_add(&all, choice[i], options->quick);
-    for (unsigned i = 0; i < BENCH_COUNT(computing); i++)
-        if (is_in(computing[i], &all))
-            list_add(&faster, computing[i], options->quick);
+    own = strdup(all.text);
+    for (char *word = own ? strtok_r(own, " ", &rest) : NULL; word; word = strtok_r(NULL, " ", &rest))
+        if (computes(word))
+            list_add(&faster, word, false);
+    free(own);
     double each = EACH * (options->quick ? 0.25 : 1) * plan->systems.count * options->rounds;
     if (all.count) {
         char cpus[16] = "1";

@@ -156,6 +156,11 @@ static int parse(struct command *command, int argc, char **argv)
         return -EINVAL;
     }
     command->out = argv[optind];
+    if (strlen(command->out) > 5 && strcmp(command->out + strlen(command->out) - 5, ".json") == 0) {
+        bench_say("report: %s does not look like a page; `filch-bench report OUT.html %s` makes one of these figures", command->out,
+                  command->out);
+        return -EINVAL;
+    }
     command->files = argv + optind + 1;
     command->file_count = argc - optind - 1;
     command->measure.rounds = command->measure.quick ? 1 : 3;

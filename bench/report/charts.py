@@ -286,13 +286,14 @@ def distribution(name, title, shapes, note='', low=None, high=None, axes=None, l
     furthest = max(place_of(shape.points[-1][0], shape.samples) for shape in shapes)
     start = place_of(0.3, 1)
     axes.set_xlim(start, furthest)
-    ticks = [(0.5, '50 %'), (0.9, '90 %'), (0.99, '99 %'), (0.999, '99.9 %'), (0.9999, '99.99 %')]
-    room = 38 * (furthest - start) / axes.bbox.width  # for a word
-    ticks = [(place_of(part, 1), word) for part, word in ticks]
-    ticks = [(at, word) for at, word in ticks if at < furthest - room and (at > room or at < 0.5)]
-    axes.xaxis.set_major_locator(FixedLocator([at for at, _ in ticks] + [furthest]))
-    words = [word for _, word in ticks] + ['max']
-    axes.set_xticklabels(words, fontsize=9.5)
+    ticks = [(0.5, '50 %'), (0.99, '99 %'), (0.9, '90 %'), (0.999, '99.9 %'), (0.9999, '99.99 %')]
+    per_nine = axes.bbox.width / (furthest - start)
+    shown = [(furthest, 'max')]
+    for part, word in ticks:  # what finds room between those that are there
+        if all(abs(place_of(part, 1) - at) * per_nine > 3.3 * (len(word) + len(other)) for at, other in shown):
+            shown.append((place_of(part, 1), word))
+    axes.xaxis.set_major_locator(FixedLocator([at for at, _ in sorted(shown)]))
+    axes.set_xticklabels([word for _, word in sorted(shown)], fontsize=9.5)
     axes.tick_params(axis='y', labelcolor=SOFT, labelsize=10)
     axes.grid(axis='both')
     axes.spines['left'].set_visible(False)
@@ -307,7 +308,6 @@ def distribution(name, title, shapes, note='', low=None, high=None, axes=None, l
                   zorder=5 if strong else 3, marker=mark_of(shape.system) if few else None, markersize=4.5)
         ends.append(axes.transData.transform((xs[-1], ys[-1]))[1])
     height = axes.figure.bbox.height
-    per_nine = axes.bbox.width / (furthest - start)
     for place, end, shape in zip(spread_out(ends, 13, 36, height - 8), ends, ordered):
         at = place_of(shape.points[-1][0], shape.samples), max(shape.points[-1][1], floor_)
         if labels:

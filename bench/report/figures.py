@@ -82,6 +82,7 @@ def digits(value):
     """Three that count, without an exponent: 0.0123, 7.25, 41.3, 1,230."""
     if value == 0 or not math.isfinite(value):
         return f'{value:.0f}'
+    value = float(f'{value:.3g}')
     places = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f'{value:,.{min(places, 4)}f}'
     return text.rstrip('0').rstrip('.') if '.' in text and abs(value) >= 100 else text
@@ -253,6 +254,8 @@ class Figures:
     def absorb_run(self, one, command):
         self.commands.append(command or self.command_of(one))
         self.rounds = max(self.rounds, one['runs'])
+        if one.get('wrong'):
+            self.failures.append((self.commands[-1], 'a check was wrong, or two forms came to different results'))
         key = (one['bench'], one['model'], one['params'].get('form'), one['params'].get('kind'))
         self.runs[key] = one
 
