@@ -176,6 +176,10 @@ def dots(name, title, rows, words, note='', axes=None, names=True):
     return svg_of(figure, name, title, f'{note} {text}.'.strip())
 
 
+def times_text(value):
+    return f'{value:g}×' if value < 1e4 else f'10{"⁴⁵⁶⁷⁸⁹"[min(9, round(math.log10(value))) - 4]}×'
+
+
 def bars(name, title, entries, most):
     """How many times filch's figure each system takes: bars from 1, on a logarithmic axis; full with all workers, thin with one.
     entries: system -> {workers: Entry}, without filch."""
@@ -189,7 +193,7 @@ def bars(name, title, entries, most):
     low, high = min(0.8, min(ratio.low for ratio in ratios)), max(1.25, max(ratio.high for ratio in ratios))
     span = math.log(high / low)
     low, high = low * math.exp(-0.06 * span - (0.22 * span if low < 0.8 else 0)), high * math.exp(0.36 * span)
-    log_axis(axes, 'x', low, high, lambda value: f'{value:g}×' if value < 1e4 else f'10{"⁴⁵⁶⁷⁸⁹"[min(9, round(math.log10(value))) - 4]}×')
+    log_axis(axes, 'x', low, high, times_text)
     if high / low < 30:
         ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= tick <= high]
         axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -341,8 +345,8 @@ def memory(name, title, rows):
     for place, (system, summary) in enumerate(rows):
         axes.barh(place, summary.median, height=0.56, color=colour_of(system), alpha=0.92, zorder=2)
         axes.plot([summary.low, summary.high], [place, place], color=INK, linewidth=1.1, alpha=0.75, zorder=4, solid_capstyle='butt')
-        axes.annotate(bytes_text(summary.median), (max(summary.median, summary.high), place), (5, 0), textcoords='offset points', va='center', fontsize=10,
-                      fontweight='bold' if system.startswith('filch') else 'normal')
+        axes.annotate(bytes_text(summary.median), (max(summary.median, summary.high), place), (5, 0), textcoords='offset points',
+                      va='center', fontsize=10, fontweight='bold' if system.startswith('filch') else 'normal')
     text = '; '.join(f'{name_of(system)} {bytes_text(summary.median)}' for system, summary in rows)
     return svg_of(figure, name, title, f'{text}.')
 
@@ -417,7 +421,8 @@ def models_picture(rows):
         told.append(f'{word}: ' + ', '.join(f'{name_of(row["system"])} {words(row[key].median)}' for row in rows if row[key]))
     at = left
     for model, word in (('1:1', '1:1, a kernel thread each'), ('N:1', 'N:1, all on one thread'), ('M:N', 'M:N, many on a few')):
-        axes.plot([at / width + 4 / width], [1 - 16 / height], MARKS[model], color=OF_MODEL[model], markersize=7, transform=figure.transFigure, clip_on=False)
+        axes.plot([at / width + 4 / width], [1 - 16 / height], MARKS[model], color=OF_MODEL[model], markersize=7,
+                  transform=figure.transFigure, clip_on=False)
         axes.text((at + 14) / width, 1 - 16 / height, word, transform=figure.transFigure, va='center', fontsize=10.5, color=SOFT)
         at += 200
     axes.text((at) / width, 1 - 16 / height, 'orange: filch', transform=figure.transFigure, va='center', fontsize=10.5, color=FILCH,
@@ -450,4 +455,5 @@ def stall_picture(stalls):
         axes.set_title(STALLS[kind], loc='left', fontsize=11, fontweight='bold', color=INK, pad=9)
         told.append(f'{STALLS[kind]}: ' + ', '.join(f'{name_of(shape.system)} {time_text(dict(shape.points).get(0.99, 0) * 1e3)}'
                                                    for shape in stalls[kind]))
-    return svg_of(figure, 'stall', 'How late 100 tasks wake while another stalls its kernel thread', 'At the 99th percentile, ' + '; '.join(told) + '.')
+    return svg_of(figure, 'stall', 'How late 100 tasks wake while another stalls its kernel thread',
+                  'At the 99th percentile, ' + '; '.join(told) + '.')

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 MODELS = {'pthreads': '1:1', 'rust': '1:1', 'java': '1:1', 'filch 1:1': '1:1', 'threads': '1:1',
           'pth': 'N:1', 'st': 'N:1', 'filch N:1': 'N:1', 'epoll': 'loop', 'uring': 'loop',
           'go': 'M:N', 'erlang': 'M:N', 'boost-fiber': 'M:N', 'filch': 'M:N',
-          'libgomp': 'no wait', 'libomp': 'no wait', 'tbb': 'no wait'}
+          'libgomp': 'no wait', 'libomp': 'no wait', 'tbb': 'no wait', 'net/http': 'M:N'}
+PEERS = ('pthreads', 'rust', 'java', 'pth', 'st', 'go', 'erlang', 'boost-fiber', 'libgomp', 'libomp', 'tbb')  # of bench/peers
 NAMES = {'pthreads': 'pthreads', 'rust': 'Rust threads', 'java': 'Java', 'filch 1:1': 'filch as 1:1', 'pth': 'GNU Pth',
          'st': 'State Threads', 'filch N:1': 'filch as N:1', 'go': 'Go', 'erlang': 'Erlang', 'boost-fiber': 'Boost.Fiber', 'filch': 'filch',
          'libgomp': 'OpenMP, gcc', 'libomp': 'OpenMP, clang', 'tbb': 'oneTBB', 'threads': 'kernel threads', 'epoll': 'epoll loop',
@@ -82,9 +83,8 @@ def digits(value):
     """Three that count, without an exponent: 0.0123, 7.25, 41.3, 1,230."""
     if value == 0 or not math.isfinite(value):
         return f'{value:.0f}'
-    value = float(f'{value:.3g}')
-    places = max(0, 2 - math.floor(math.log10(abs(value))))
-    text = f'{value:,.{min(places, 4)}f}'
+    places = max(0, 2 - math.floor(math.log10(abs(float(f'{value:.3g}')))))
+    text = f'{value:,.{min(places, 6)}f}'
     return text.rstrip('0').rstrip('.') if '.' in text and abs(value) >= 100 else text
 
 
@@ -114,13 +114,6 @@ def value_text(value, unit):
     if first in NS:
         return time_text(value * NS[first]) + (' ' + rest if rest else '')
     return f'{digits(value)} {unit}'
-
-
-def unit_words(unit):
-    """What a figure is, without its scale: 'a task', 'CPU time'."""
-    head, slash, what = unit.partition('/')
-    rest = head.partition(' ')[2]
-    return ' '.join(word for word in ('CPU time' if rest.startswith('CPU') else 'time', f'a {what}' if slash else '') if word)
 
 
 def params_text(params):

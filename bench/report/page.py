@@ -5,20 +5,22 @@ import html
 from pathlib import Path
 
 import charts
-from figures import COMPUTING, MODELS, NAMES, bytes_text, digits, name_of, order_of, params_text, slug, time_text, unit_words, value_text
+from figures import MODELS, PEERS, bytes_text, digits, name_of, order_of, params_text, slug, time_text, value_text
 
 ABOUT = {'1:1': 'a kernel thread for each task', 'N:1': 'all tasks on one kernel thread', 'M:N': 'tasks move between a few kernel threads'}
 
 # What a workload is, for those who have not read docs/concepts/bench.md.
 WORKLOADS = {
-    'fork': 'fib(n), a task a call', 'integrate': 'an integral, halved by need', 'flat': 'many tasks from one', 'batch': 'batches of tasks, joined one after the other',
-    'skynet': 'a tree of tasks, ten children each', 'uts': 'an unbalanced tree search', 'queens': 'queens on a board, all solutions',
-    'sort': 'merge sort of integers', 'matmul': 'matrices multiplied', 'strassen': 'matrices, by Strassen', 'cholesky': 'a matrix factored, tile by tile',
+    'fork': 'fib(n), a task a call', 'integrate': 'an integral, halved by need', 'flat': 'many tasks from one',
+    'batch': 'batches of tasks, joined one after the other', 'skynet': 'a tree of tasks, ten children each',
+    'uts': 'an unbalanced tree search', 'queens': 'queens on a board, all solutions', 'sort': 'merge sort of integers',
+    'matmul': 'matrices multiplied', 'strassen': 'matrices, by Strassen', 'cholesky': 'a matrix factored, tile by tile',
     'nbody': 'bodies that attract each other', 'wavefront': 'tiles that wait for two others', 'histogram': 'how often each byte occurs',
-    'yield': 'tasks that yield in turn', 'pingpong': 'a message there and back', 'threadring': 'a token round a ring', 'chameneos': 'meetings in pairs',
-    'chan': 'items through a channel', 'prodcons': 'items through many hands', 'select': 'the first of several channels',
-    'park': 'many tasks come to wait', 'cancel': 'many that wait are called off', 'timers': 'many tasks sleep', 'mix': 'sleepers among tasks that compute',
-    'mutex': 'a lock that all want', 'rwlock': 'a lock for readers and writers', 'sem': 'units of a semaphore', 'cond': 'a broadcast to all',
+    'yield': 'tasks that yield in turn', 'pingpong': 'a message there and back', 'threadring': 'a token round a ring',
+    'chameneos': 'meetings in pairs', 'chan': 'items through a channel', 'prodcons': 'items through many hands',
+    'select': 'the first of several channels', 'park': 'many tasks come to wait', 'cancel': 'many that wait are called off',
+    'timers': 'many tasks sleep', 'mix': 'sleepers among tasks that compute', 'mutex': 'a lock that all want',
+    'rwlock': 'a lock for readers and writers', 'sem': 'units of a semaphore', 'cond': 'a broadcast to all',
     'stuck': 'others held up by a blocking call', 'echo': 'a server that sends back', 'http': 'a server with one page',
 }
 
@@ -136,7 +138,8 @@ class Page:
             mine = trial.get((most, 'filch'))
             words = [WORKLOADS.get(key[0], '')]
             if mine and mine.status == 'ok':
-                words.append(f'filch {value_text(mine.value.median, mine.unit)}' + (f' a {mine.unit.partition("/")[2]}' if '/' in mine.unit else ''))
+                each = f' a {mine.unit.partition("/")[2]}' if '/' in mine.unit else ''
+                words.append(f'filch {value_text(mine.value.median, mine.unit)}{each}')
             cards.append(self.card(charts.bars, f'bars-{title}', title, '; '.join(word for word in words if word), entries, most))
             tables.append(self.trial_table(title, key, trial))
         if not cards:
@@ -145,8 +148,8 @@ class Page:
         body = [f'<p>How many times filch’s figure another system takes for the same work: the orange line is filch, a bar to the right takes '
                 f'longer, one to the left is faster. The full bar is with {plural(self.most, "worker")}'
                 + (', the thin one below it with one' if self.most > 1 else '')
-                + '; the dark line across its end is the spread between rounds. The scale is logarithmic. Systems that cannot stand the full size are compared at '
-                'theirs, with a filch of the same size.</p>',
+                + '; the dark line across its end is the spread between rounds. The scale is logarithmic. Systems that cannot stand the full size are '
+                'compared at theirs, with a filch of the same size.</p>',
                 f'<p><b>filch is ahead in {ahead} of {all_} comparisons, behind in {behind}; of {all_ - ahead - behind} one can’t tell</b>, '
                 'since the margin is not larger than the spread or there was only one round.</p>',
                 self.key({MODELS.get(system, '') for (_, trial) in self.known.trials.items() for _, system in trial}),
@@ -198,8 +201,8 @@ class Page:
         low, high = charts.stall_limits(stalls)
         asked = next(one for key, one in self.known.runs.items() if key[0] == 'stall')['params']
         body = [f'<p>{asked["tasks"]:,} tasks sleep a millisecond again and again. Beside them others stall their kernel threads, without saying so, '
-                f'for {asked["stall"]:,} ms at a time. How late do the sleepers wake? A line that stays low is a runtime in which nobody else notices. '
-                'Both axes are logarithmic: each nine is as wide as the next.</p><div class="cards">']
+                f'for {asked["stall"]:,} ms at a time. How late do the sleepers wake? A line that stays low is a runtime in which nobody else '
+                'notices. Both axes are logarithmic: each nine is as wide as the next.</p><div class="cards">']
         body += [self.card(charts.distribution, f'stall-{kind}', charts.STALLS[kind][0].upper() + charts.STALLS[kind][1:],
                            f'lateness of the others, {plural(self.stall_workers(kind), "worker")}', shapes, low=low, high=high)
                  for kind, shapes in sorted(stalls.items(), key=lambda item: list(charts.STALLS).index(item[0]))]
@@ -247,25 +250,27 @@ class Page:
                 ('processors', f'{machine["cpus_allowed"]} of {machine["cpus_online"]} to be used'), ('memory', bytes_text(machine['memory_bytes'])),
                 ('kernel', machine['kernel']), ('system', machine.get('system') or 'unknown'))) + '</dl>')
         if known.dates:
-            body.append(f'<p>Measured on {e(known.dates[0][:10])}' + (f' to {e(known.dates[-1][:10])}' if known.dates[0][:10] != known.dates[-1][:10] else '')
-                        + (f', in {known.seconds / 60:.0f} minutes' if known.seconds >= 90 else '') + f'; {plural(known.rounds, "round")}.')
+            first, last = known.dates[0][:10], known.dates[-1][:10]
+            body.append(f'<p>Measured on {e(first)}' + (f' to {e(last)}' if first != last else '')
+                        + (f', in {known.seconds / 60:.0f} minutes' if known.seconds >= 90 else '') + f'; {plural(known.rounds, "round")}.</p>')
         if known.noise:
-            body.append(f'The same program differed by {100 * known.noise["spread"]:.0f} % between rounds (median); others used '
+            body.append(f'<p>The same program differed by {100 * known.noise["spread"]:.0f} % between rounds (median); others used '
                         f'{100 * known.noise["others"]:.0f} % of the processors meanwhile.</p>')
         if known.versions:
-            body.append('<h3>Versions</h3><div class="scroll"><table><thead><tr><th></th><th class="left">model</th><th class="left">version</th></tr></thead><tbody>'
-                        + ''.join(f'<tr{" class=filch" if system == "filch" else ""}><td>{e(name_of(system))}</td><td class="left">{e(MODELS.get(system, "–"))}</td>'
-                                  f'<td class="left">{e(version)}</td></tr>' for system, version in sorted(known.versions.items(), key=lambda item: order_of(item[0])))
-                        + '</tbody></table></div>')
-        missing = [system for system in NAMES if system not in known.versions and system in MODELS and not system.startswith('filch')
-                   and MODELS[system] != 'loop' and system != 'threads'] if known.trials else []
+            body.append('<h3>Versions</h3><div class="scroll"><table><thead><tr><th></th><th class="left">model</th>'
+                        '<th class="left">version</th></tr></thead><tbody>')
+            for system, version in sorted(known.versions.items(), key=lambda item: order_of(item[0])):
+                body.append(f'<tr{" class=filch" if system == "filch" else ""}><td>{e(name_of(system))}</td>'
+                            f'<td class="left">{e(MODELS.get(system, "–"))}</td><td class="left">{e(version)}</td></tr>')
+            body.append('</tbody></table></div>')
+        missing = [system for system in PEERS if system not in known.versions] if known.trials else []
         if missing:
             body.append(f'<p class="soft">Not measured here: {e(", ".join(name_of(system) for system in missing))}. '
                         '<code>./tools/setup.sh peers</code> installs what they are built from.</p>')
         if known.failures:
             body.append('<h3>What did not work</h3><pre>' + e('\n'.join(f'{what}: {why}' for what, why in known.failures)) + '</pre>')
-        body.append(f'<h3>Commands</h3><details{" open" if len(known.commands) < 6 else ""}><summary>{plural(len(known.commands), "command")}, each of which '
-                    f'prints its figures</summary><pre>{e(chr(10).join(known.commands))}</pre></details>')
+        body.append(f'<h3>Commands</h3><details{" open" if len(known.commands) < 6 else ""}><summary>{plural(len(known.commands), "command")}, each of '
+                    f'which prints its figures</summary><pre>{e(chr(10).join(known.commands))}</pre></details>')
         self.section('machine', 'Machine, versions, commands', '\n'.join(body))
 
     # ---- the whole ----
@@ -285,8 +290,10 @@ class Page:
         ahead, behind, all_ = self.known.verdicts()
         if all_ and ahead + behind:
             tiles.append((f'{ahead} of {all_}', f'comparisons in which filch is ahead; behind in {behind}'))
-        return '<div class="tiles">' + ''.join(f'<div class="tile"><b>{e(figure)}</b><span>{e(what)}</span></div>' for figure, what in tiles) + '</div>' \
-            if tiles else ''
+        if not tiles:
+            return ''
+        shown = ''.join(f'<div class="tile"><b>{e(figure)}</b><span>{e(what)}</span></div>' for figure, what in tiles)
+        return f'<div class="tiles">{shown}</div>'
 
     def warnings(self):
         known, texts = self.known, []
@@ -330,7 +337,8 @@ class Page:
 <nav aria-label="Sections"><div>{links}</div></nav>
 <main>
 {parts}
-<footer>Made by filch-bench report. Colours follow the reader’s setting, light or dark; every chart has its figures in words for screen readers.</footer>
+<footer>Made by filch-bench report. Colours follow the reader’s setting, light or dark. Every chart has its figures in words, for
+screen readers.</footer>
 </main>
 </body>
 </html>

@@ -124,7 +124,8 @@ def speed_ups():
 @law
 def numbers():
     """three digits that count, with a unit"""
-    for value, text in ((0, '0'), (0.01234, '0.0123'), (1, '1.00'), (9.876, '9.88'), (0.9996, '1.00'), (999.7, '1,000'), (123.4, '123'), (12345, '12,345')):
+    for value, text in ((0, '0'), (0.01234, '0.0123'), (1, '1.00'), (9.876, '9.88'), (0.9996, '1.00'), (999.7, '1,000'), (123.4, '123'),
+                        (12345, '12,345'), (0.0000456, '0.000046')):
         equal(digits(value), text)
     equal([time_text(ns) for ns in (7.2, 1234, 2.5e6, 3e9)], ['7.20 ns', '1.23 µs', '2.50 ms', '3.00 s'])
     equal([value_text(7.2, 'ns/task'), value_text(41, 'ms CPU'), value_text(41, 'ms')], ['7.20 ns', '41.0 ms CPU', '41.0 ms'])
