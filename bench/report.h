@@ -24,7 +24,7 @@ int report_measure(const struct report_options *options, json_t **ret_report);
 
 /** How often a system enters the kernel for an operation.
  * @param model of filch; NULL for a peer
- * @return an array of objects: system, model of filch, workload, per, and value or why there is none */
+ * @return an array of objects: system, model of filch, workload, per, command, and value or why there is none */
 json_t *report_entries(const struct compare_system *system, const char *model, bool quick);
 
 /** The last CPU that we may use. */

@@ -76,6 +76,13 @@ static double total_of(int fd)
     return total;
 }
 
+/* The arguments of a system's program. */
+static void arguments_of(const char *model, const struct operation *operation, int size, char text[160])
+{
+    snprintf(text, 160, "%s%s --workers 1 --%s %d%s%s%s%s", model ? "run " : "", operation->workload, operation->key, size, operation->more,
+             model ? " --model " : "", model ? model : "", model ? " --runs 1 --json" : "");
+}
+
 /* System calls of one process. @return NULL, or what went wrong, in `why` */
 static const char *count(const struct compare_system *system, const char *model, const struct operation *operation, int size,
                          double *ret_calls, char why[200])
@@ -91,8 +98,7 @@ static const char *count(const struct compare_system *system, const char *model,
     snprintf(words, sizeof words, "-f -c -U calls,name -o %s --", file);
     unsigned used = report_words(argv, 1, words);
     argv[used++] = system->program;
-    snprintf(tail, sizeof tail, "%s%s --workers 1 --%s %d%s%s%s%s", model ? "run " : "", operation->workload, operation->key, size,
-             operation->more, model ? " --model " : "", model ? model : "", model ? " --runs 1 --json" : "");
+    arguments_of(model, operation, size, tail);
     report_words(argv, used, tail);
     cpu_set_t cpu;
     CPU_ZERO(&cpu);
@@ -122,7 +128,7 @@ json_t *report_entries(const struct compare_system *system, const char *model, b
     for (unsigned i = 0; i < BENCH_COUNT(operations); i++) {
         const struct operation *operation = &operations[i];
         const int few = quick ? operation->few / 4 : operation->few, many = quick ? operation->many / 4 : operation->many;
-        char text[200];
+        char text[200], arguments[160], *command;
         double calls[2];
         if (!model && !expressed(system, operation))
             continue;
@@ -130,6 +136,11 @@ json_t *report_entries(const struct compare_system *system, const char *model, b
                                    operation->per, "sizes", few, many);
         if (model)
             json_object_set_new(figure, "model", json_string(model));
+        arguments_of(model, operation, many, arguments);
+        if (asprintf(&command, "taskset -c %d strace -f -c %s %s", report_last_cpu(), basename(system->program), arguments) > 0) {
+            json_object_set_new(figure, "command", json_string(command));
+            free(command);
+        }
         const char *why = count(system, model, operation, few, &calls[0], text);
         if (!why)
             why = count(system, model, operation, many, &calls[1], text);

@@ -179,7 +179,7 @@ static void plan_models(struct plan *plan)
         add_command(plan, 1, "run yield --tasks 1000 --switches %u %s", (threads ? 200000 : 5000000) / scale, tail)->bound = true;
         add_command(plan, 1, "run pingpong --rounds %u %s", (threads ? 100000 : 500000) / scale, tail)->bound = true;
         add_command(plan, 1, "run park --tasks %u %s", (threads ? 5000 : 100000) / scale, tail)->bound = true;
-        add_command(plan, 1, "run stuck --length %u %s", 200 / scale + 30, tail);
+        add_command(plan, 1, "run stuck --length %u %s", scale > 1 ? 50 : 200, tail);
         add_command(plan, 1, "run sort --n %u %s", 10000000 / scale, tail);
     }
     for (unsigned i = 0; i < plan->systems.count; i++) {

@@ -201,6 +201,8 @@ class Figures:
                 for figure in step['entries']:
                     system = VARIANTS[figure['model']] if 'model' in figure else figure['system']
                     self.entries[system, figure['workload']] = figure
+                    if 'command' in figure and 'value' in figure:
+                        self.commands.append(f'{figure["command"]}  # and with {figure["sizes"][0]} in place of {figure["sizes"][1]}')
             elif 'output' in step:
                 self.absorb(step['output'], step['command'])
             else:

@@ -346,12 +346,7 @@ screen readers.</footer>
 
 
 def pictures(known):
-    """File name -> SVG, to stand alone."""
-    found = {}
-    rows = known.table()
-    if rows and any(row['create'] for row in rows):
-        found['models.svg'] = charts.alone(charts.models_picture(rows))
-    stalls = known.stalls()
-    if stalls:
-        found['stall.svg'] = charts.alone(charts.stall_picture(stalls))
-    return found
+    """File name -> SVG, to stand alone; None where there are no figures for it."""
+    rows, stalls = known.table(), known.stalls()
+    return {'models.svg': charts.alone(charts.models_picture(rows)) if any(row['create'] for row in rows) else None,
+            'stall.svg': charts.alone(charts.stall_picture(stalls)) if stalls else None}
