@@ -49,7 +49,7 @@ struct plan {
 };
 
 static const char *const figures_of_models[] = {"flat", "yield", "pingpong", "park", "stuck", "queens", "sort"};
-static const char *const choice[] = {"fork", "skynet", "uts", "matmul", "chan", "mutex", "timers"};
+static const char *const choice[] = {"fork", "skynet", "uts:tree=T1", "matmul", "chan", "mutex", "timers"};
 static const char *const computing[] = {"fork",   "integrate", "skynet",   "uts",   "queens",    "sort",
                                         "matmul", "strassen",  "cholesky", "nbody", "wavefront", "histogram"};
 static const char *const stalls[] = {"none", "cpu", "sleep", "allcpu"};
@@ -102,25 +102,33 @@ struct list {
 
 static bool is_in(const char *word, const struct list *list)
 {
-    size_t length = strlen(word);
+    size_t length = strcspn(word, ":");
     for (const char *at = list->text; *at; at += strcspn(at, " "), at += *at == ' ')
-        if (strncmp(at, word, length) == 0 && strchr(": ", at[length]))
+        if (strcspn(at, ": ") == length && strncmp(at, word, length) == 0)
             return true;
     return false;
 }
 
-/* A workload is named once. A size that the user gives stays. */
+static void list_append(struct list *list, const char *word)
+{
+    size_t length = strlen(list->text);
+    snprintf(list->text + length, sizeof list->text - length, "%s%s", length ? " " : "", word);
+    list->count++;
+}
+
+/* Unless there is one of that name. @param quick with a small size in place of any other */
 static void list_add(struct list *list, const char *word, bool quick)
 {
-    const char *params = NULL;
+    char small_one[128];
+    const size_t name = strcspn(word, ":");
     for (unsigned i = 0; quick && i < BENCH_COUNT(small); i++)
-        if (strcmp(small[i].name, word) == 0)
-            params = small[i].params;
-    size_t length = strlen(list->text);
-    if (is_in(word, list))
-        return;
-    snprintf(list->text + length, sizeof list->text - length, "%s%s%s%s", length ? " " : "", word, params ? ":" : "", params ? params : "");
-    list->count++;
+        if (strlen(small[i].name) == name && strncmp(small[i].name, word, name) == 0) {
+            snprintf(small_one, sizeof small_one, "%s:%s", small[i].name, small[i].params);
+            word = small_one;
+            break;
+        }
+    if (!is_in(word, list))
+        list_append(list, word);
 }
 
 static bool computes(const char *word)
@@ -137,9 +145,11 @@ static void plan_compare(struct plan *plan)
     const char *peers = options->peers ? options->peers : "", *flag = options->peers ? " --peers " : "";
     struct list all = {.text = ""}, faster = {.text = ""};
     char *own = strdup(options->workloads ? options->workloads : ""), *rest = NULL;
-    /* commas part workloads, and the parameters of one */
     for (char *word = own ? strtok_r(own, " ", &rest) : NULL; word; word = strtok_r(NULL, " ", &rest))
-        list_add(&all, word, options->quick);
+        if (strchr(word, ':')) /* a size that the user gives stays */
+            list_append(&all, word);
+        else
+            list_add(&all, word, options->quick);
     free(own);
     for (unsigned i = 0; (options->what & REPORT_MODELS) && i < BENCH_COUNT(figures_of_models); i++)
         list_add(&all, figures_of_models[i], options->quick);
@@ -148,7 +158,7 @@ static void plan_compare(struct plan *plan)
     own = strdup(all.text);
     for (char *word = own ? strtok_r(own, " ", &rest) : NULL; word; word = strtok_r(NULL, " ", &rest))
         if (computes(word))
-            list_add(&faster, word, false);
+            list_append(&faster, word);
     free(own);
     double each = EACH * (options->quick ? 0.25 : 1) * plan->systems.count * options->rounds;
     if (all.count) {
