@@ -7,7 +7,7 @@
  *
  *     models   compare with what the table of threading models needs; the same workloads with filch under 1:1 and N:1; kernel entries
  *     compare  compare with our choice of workloads or the user's, on one CPU and on all; what can become faster also on 2, 4, 8, …
- *     latency  stall, filch beside threads and Go, with several kinds of stalls; echo, beside the floors
+ *     latency  stall, filch beside threads and Go, with several kinds of stalls; echo and http, beside the floors and servers in Go
  *
  * A step that fails is noted and left out. How long it still takes is a guess for each step, corrected by how long the steps so far have
  * taken in proportion to theirs. */
@@ -52,6 +52,7 @@ static const char *const figures_of_models[] = {"flat", "yield", "pingpong", "pa
 static const char *const choice[] = {"fork", "skynet", "uts:tree=T1", "matmul", "chan", "mutex", "timers"};
 static const char *const computing[] = {"fork",   "integrate", "skynet",   "uts",   "queens",    "sort",
                                         "matmul", "strassen",  "cholesky", "nbody", "wavefront", "histogram"};
+static const char *const servers[] = {"echo", "http"};
 static const char *const stalls[] = {"none", "cpu", "sleep", "allcpu"};
 
 /* Sizes that take no time: to see a page, not to measure. */
@@ -210,8 +211,9 @@ static void plan_latency(struct plan *plan)
     const double seconds = quick ? 0.5 : 3;
     for (unsigned i = 0; i < BENCH_COUNT(stalls); i++)
         add_command(plan, 4 * seconds * 3, "run stall --kind %s --seconds %g --vs all --runs %d --json", stalls[i], seconds, quick ? 1 : 3);
-    add_command(plan, 4 * 2 * 3, "run echo --connections %d --seconds %g --vs all --runs %d --json", quick ? 50 : 1000, quick ? 0.2 : 2.0,
-                quick ? 1 : 3);
+    for (unsigned i = 0; i < BENCH_COUNT(servers); i++)
+        add_command(plan, 4 * 2 * 4, "run %s --connections %d --seconds %g --vs all --runs %d --json", servers[i], quick ? 50 : 1000,
+                    quick ? 0.5 : 2.0, quick ? 1 : 3);
 }
 
 /* ---- steps ---- */

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 MODELS = {'pthreads': '1:1', 'rust': '1:1', 'java': '1:1', 'filch 1:1': '1:1', 'threads': '1:1',
           'pth': 'N:1', 'st': 'N:1', 'filch N:1': 'N:1', 'epoll': 'loop', 'uring': 'loop',
           'go': 'M:N', 'erlang': 'M:N', 'boost-fiber': 'M:N', 'filch': 'M:N',
-          'libgomp': 'no wait', 'libomp': 'no wait', 'tbb': 'no wait', 'net/http': 'M:N'}
+          'libgomp': 'no wait', 'libomp': 'no wait', 'tbb': 'no wait', 'net-http': 'M:N'}
 PEERS = ('pthreads', 'rust', 'java', 'pth', 'st', 'go', 'erlang', 'boost-fiber', 'libgomp', 'libomp', 'tbb')  # of bench/peers
 NAMES = {'pthreads': 'pthreads', 'rust': 'Rust threads', 'java': 'Java', 'filch 1:1': 'filch as 1:1', 'pth': 'GNU Pth',
          'st': 'State Threads', 'filch N:1': 'filch as N:1', 'go': 'Go', 'erlang': 'Erlang', 'boost-fiber': 'Boost.Fiber', 'filch': 'filch',
          'libgomp': 'OpenMP, gcc', 'libomp': 'OpenMP, clang', 'tbb': 'oneTBB', 'threads': 'kernel threads', 'epoll': 'epoll loop',
-         'uring': 'io_uring loop', 'net/http': 'Go net/http'}
+         'uring': 'io_uring loop', 'net-http': 'Go net/http'}
 ORDER = list(MODELS)
 VARIANTS = {'11': 'filch 1:1', 'n1': 'filch N:1', 'mn': 'filch'}
 COMPUTING = ('fork', 'integrate', 'flat', 'batch', 'skynet', 'uts', 'queens', 'sort', 'matmul', 'strassen', 'cholesky', 'nbody', 'wavefront',

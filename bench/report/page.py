@@ -234,7 +234,7 @@ class Page:
         if not found:
             return
         body = ['<p>A server on the loopback device, and how long its clients wait for a reply. The loops are as little as one can do with the '
-                'kernel’s interfaces, the floor; filch has a task for each connection.</p><div class="cards">']
+                'kernel’s interfaces, the floor; filch has a task for each connection, Go a goroutine.</p><div class="cards">']
         for bench, unit, figures, shapes in found:
             told = ', '.join(f'{name_of(system)} {digits(value.median)}' for system, value in figures)
             if shapes:
