@@ -461,7 +461,7 @@ static void run_histogram(void)
     share_out(peer_histogram.bytes, grain, count_bytes, common);
     peer_stop(0);
     for (int bin = 0; bin < HISTOGRAM_BINS; bin++)
-        bins[bin] = common[bin];
+        bins[bin] = atomic_load(&common[bin]);
     peer_check_histogram(bins);
 }
 
@@ -1183,7 +1183,9 @@ static void run_sem(void)
     hut.units = units.units;
     hut.turns = units.turns;
     hut.watch = false;
-    hut.inside = hut.beyond = hut.done = 0;
+    atomic_store(&hut.inside, 0);
+    atomic_store(&hut.beyond, 0);
+    atomic_store(&hut.done, 0);
     sem_init(&hut.sem, 0, (unsigned)units.units);
     peer_start();
     spawn_all(threads, units.tasks, go_inside, NULL, 0);
@@ -1194,7 +1196,7 @@ static void run_sem(void)
     spawn_all(threads, units.tasks, go_inside, NULL, 0);
     join_all(threads, units.tasks);
     sem_getvalue(&hut.sem, &left);
-    peer_check_units(&units, hut.done, hut.beyond, left);
+    peer_check_units(&units, atomic_load(&hut.done), atomic_load(&hut.beyond), left);
     free(threads);
 }
 
