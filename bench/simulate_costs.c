@@ -12,6 +12,7 @@
 #include "machine/ring.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 #define SAMPLES 201
 #define LIMIT 300.0 /* s, of a process */
+#define PROCESSES 5
 
 /* By the book: a server of our days without a hypervisor. What was not measured is from the first column of factors here, too. */
 static const struct sim_costs metal = {{
@@ -512,7 +514,7 @@ out:
 
 /* ---- tasks ---- */
 
-int simulate_real_run(const char *const words[], unsigned workers, unsigned runs, double *ret_best)
+static int one_process(const char *const words[], unsigned workers, unsigned runs, double *ret_best)
 {
     char *argv[32] = {(char *)(uintptr_t) "/proc/self/exe", (char *)(uintptr_t) "run"}, number[24], times[24];
     unsigned count = 2;
@@ -549,6 +551,21 @@ int simulate_real_run(const char *const words[], unsigned workers, unsigned runs
     return r;
 }
 
+/* What takes some ns takes half as long again in one process as in the next, by where its stacks and code happen to lie: so the best of several. */
+
+int simulate_real_run(const char *const words[], unsigned workers, unsigned runs, double *ret_best)
+{
+    *ret_best = INFINITY;
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        double best = 0;
+        int r = one_process(words, workers, (runs + PROCESSES - 1) / PROCESSES, &best);
+        if (r < 0)
+            return r;
+        *ret_best = best < *ret_best ? best : *ret_best;
+    }
+    return 0;
+}
+
 /* As many spawns as a spawner may make before it must let them go first, without their joins. */
 static int spawns(void *arg)
 {
@@ -571,7 +588,7 @@ static int spawns(void *arg)
     return 0;
 }
 
-#define RUNS 41 /* short ones: some of them are not disturbed, even where others use the CPUs */
+#define RUNS 41 /* of some ms: some of them are not disturbed, even where others use the CPUs, and the predictors have learnt */
 
 /* What it is to be a task that its parent's join runs: fork's, less what the calls alone take. */
 static int find_spawn(double *ret_work, double *ret_spawn)
@@ -580,9 +597,9 @@ static int find_spawn(double *ret_work, double *ret_spawn)
     int r = 0;
     if (work == 0) {
         double all = 0, alone = 0;
-        r = simulate_real_run((const char *const[]){"fork", "--n", "24", "--form", "serial", NULL}, 1, RUNS, &alone);
+        r = simulate_real_run((const char *const[]){"fork", "--n", "30", "--form", "serial", NULL}, 1, RUNS, &alone);
         if (r == 0)
-            r = simulate_real_run((const char *const[]){"fork", "--n", "24", NULL}, 1, RUNS, &all);
+            r = simulate_real_run((const char *const[]){"fork", "--n", "30", NULL}, 1, RUNS, &all);
         if (r == 0) {
             work = alone;
             spawn = all > alone ? all - alone : 0;
