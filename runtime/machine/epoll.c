@@ -22,7 +22,7 @@
  *   - if the number was given to filch_close, or filch_accept has made it, since.
  * Nor for a plain thread, which waits in the ring of a worker: that one may sleep already, without a limit, and would verify nothing.
  * But descriptors are the program's, which may close one and make another of the same number behind our back; and a receive may end early though more is there (a mark of urgent data,
- * TLS in the kernel). So trust is verified: a wait that has lasted for TRUST to twice that is told after all, which costs a system call, when it matters no more, and at worst
+ * TLS in the kernel). So trust is verified: a wait that has lasted for TRUST to twice that is told after all, which costs three system calls, when it matters no more, and at worst
  * something is heard so late. Receives from TCP sockets alone, because other files have no edge for each thing that comes: a datagram behind another has none.
  *
  * What was told with EPOLLET goes on saying each edge, also when the descriptor is closed and the file lives on under another number or in another process. So filch_close silences
@@ -37,7 +37,7 @@
  *   2. The kernel's mask of a descriptor has at least what its line wants, or an event of the last telling was fetched and not dealt with yet. If it can't be told,
  *      whoever stands in the line is told why.
  *      Or the one in it trusts: then the line is in a list of those, which is verified, until the kernel has been told.
- *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), and epoll_wait(2) with no timeout.
+ *   3. No system call under the lock waits, or touches memory of a user: epoll_ctl(2), epoll_wait(2) with no timeout, and getsockopt(2) of two options that need no lock of the socket.
  *   4. The owner sleeps without the lock, and keeps what ended its sleep in `events` until somebody reaps.
  *
  * Memory ordering: the lock orders everything but the sleep; what a waker did before it wrote the eventfd the kernel orders before the event.
