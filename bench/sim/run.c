@@ -46,19 +46,15 @@ static struct fl_policy policy(unsigned which)
         policy.nap_most = policy.nap_first;
         break;
     case 7:
-        policy.passes = true;
+        policy.passes = false;
         break;
     case 8:
-        policy.looks_first = true;
+        policy.looks_first = false;
         break;
     case 9:
-        policy.passes = policy.looks_first = true;
+        policy.passes = policy.looks_first = false;
         break;
     case 10:
-        policy.passes = policy.looks_first = true;
-        policy.near_first = false;
-        break;
-    case 11:
         policy.sleeps = false;
         policy.worth = 0;
         break;
@@ -67,17 +63,17 @@ static struct fl_policy policy(unsigned which)
 }
 
 const struct sim_name sim_policy_names[] = {
-    {"runtime", "", "what the scheduler does: near victims first, asks for half, robs who does not answer, naps after poor thefts"},
+    {"runtime", "",
+     "what the scheduler does: near victims first, asks for half unless another asks, robs who does not answer, naps after poor thefts"},
     {"random", "", "victims at random, near or far"},
     {"one", "", "a victim gives its oldest item, not half"},
     {"rob", "", "takes without asking: one item and a heavy barrier each time"},
     {"patient", "", "waits ten times as long for an answer"},
     {"eager", "", "no theft counts as poor"},
     {"short-naps", "", "naps do not grow"},
-    {"pass", "", "passes over a victim whom another thief asks already"},
-    {"look-first", "", "looks whether there is work before the barrier of a sleeper, too"},
-    {"polite", "", "pass and look-first"},
-    {"polite-random", "", "and victims at random"},
+    {"rude", "", "robs a victim whom another thief asks already"},
+    {"look-late", "", "looks whether there is work only behind the barrier of a sleeper"},
+    {"rude-late", "", "rude and look-late"},
     {"spin", "", "never sleeps: searches until it finds"},
 };
 const unsigned sim_policies = sizeof sim_policy_names / sizeof *sim_policy_names;

@@ -15,7 +15,7 @@
 struct fl_policy {
     bool near_first;   /**< victims by distance, at random within a class; false: at random among all */
     bool asks;         /**< a thief begs before it robs */
-    bool passes;       /**< a victim whom another thief asks already is passed over; false: robbed */
+    bool passes;       /**< a victim whom another thief asks already is passed over, unless it is stalled; false: robbed */
     bool looks_first;  /**< a worker about to sleep looks whether there is work before it pays for a barrier, not only behind it */
     bool sleeps;       /**< a worker that finds nothing naps or sleeps; false: it goes on searching */
     unsigned most;     /**< items that a victim gives at a time, of its older half; at most FL_MAIL_MAX */
@@ -26,10 +26,10 @@ struct fl_policy {
 };
 
 /** The scheduler's own. */
-#define FL_POLICY                                                                                                                          \
-    {                                                                                                                                      \
-        .near_first = true, .asks = true, .passes = false, .looks_first = false, .sleeps = true, .most = 64, .patience = 3000, .worth = 2, \
-        .nap_first = 20000, .nap_most = 500000                                                                                             \
+#define FL_POLICY                                                                                                                        \
+    {                                                                                                                                    \
+        .near_first = true, .asks = true, .passes = true, .looks_first = true, .sleeps = true, .most = 64, .patience = 3000, .worth = 2, \
+        .nap_first = 20000, .nap_most = 500000                                                                                           \
     }
 
 #ifdef FL_POLICY_VARIES

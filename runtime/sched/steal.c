@@ -91,9 +91,9 @@ static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *
     struct fl_worker *nobody = NULL, *me = w;
     struct fl_mail *mail = &w->mail;
     *ret_answered = false;
-    store_relaxed(&mail->state, FL_MAIL_NONE);       /* own: published by the swap below */
-    if (!cas_acq_rel(&victim->beggar, &nobody, w)) { /* [beg] pairs with fl_steal_give */
-        *ret_answered = fl_policy.passes;
+    store_relaxed(&mail->state, FL_MAIL_NONE);                                                    /* own: published by the swap below */
+    if (!cas_acq_rel(&victim->beggar, &nobody, w)) {                                              /* [beg] pairs with fl_steal_give */
+        *ret_answered = fl_policy.passes && fl_clock() - load_relaxed(&victim->looked) < STALLED; /* hint: it will answer the other */
         return NULL;
     }
     for (int64_t until = fl_clock() + fl_policy.patience;
