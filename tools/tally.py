@@ -3,7 +3,7 @@
 """tally.py [--counts] BUILD-FOLDER: what `meson test` found, a line a suite; or with --counts only "PASSED FAILED".
 
 Reads meson-logs/testlog.json. A test that speaks the Test Anything Protocol counts as the laws it names, and once more if it broke off;
-any other counts as one."""
+any other counts as one. Below what failed stands what it printed, so that the end of a long log is enough to know why."""
 
 import json
 import re
@@ -12,38 +12,54 @@ from collections import defaultdict
 from pathlib import Path
 
 GOOD = {'OK', 'EXPECTEDFAIL'}
+SHOWN = 12 # lines of what a test that failed printed
+LAW = re.compile(r'^(not ok|ok)\b[ \d]*(?:- )?(.*)$')
+
+
+def laws_of(output):
+    """[verdict, law, the lines up to the next law] of each law in a test's output; none if it doesn't speak the protocol."""
+    laws = []
+    if not re.search(r'^1\.\.\d', output, re.M):
+        return laws
+    for line in output.splitlines():
+        if law := LAW.match(line):
+            laws.append([law[1], law[2].strip(), []])
+        elif laws and not re.match(r'1\.\.\d', line):
+            laws[-1][2].append(line)
+    return laws
 
 
 def results(folder):
-    """(suite, name, 'passed' | 'failed' | 'skipped') of each test or law."""
+    """(suite, name, 'passed' | 'failed' | 'skipped', lines printed) of each test or law."""
     log = Path(folder, 'meson-logs', 'testlog.json')
     for line in log.read_text(encoding='utf-8').splitlines() if log.exists() else []:
         test = json.loads(line)
         suites, _, name = test['name'].rpartition(' / ')
         suite = suites.rpartition(':')[2] or name # Meson leaves it out where there is but one test
-        laws = []
         output = test.get('stdout') or ''
-        if re.search(r'^1\.\.\d', output, re.M):
-            laws = re.findall(r'^(not ok|ok)\b[ \d]*(?:- )?(.*)$', output, re.M)
-        for verdict, law in laws:
+        laws = laws_of(output)
+        for verdict, law, printed in laws:
             skipped = re.search(r'#\s*skip', law, re.I)
-            yield suite, law.strip(), 'skipped' if skipped else 'passed' if verdict == 'ok' else 'failed'
+            yield suite, law, 'skipped' if skipped else 'passed' if verdict == 'ok' else 'failed', printed[:SHOWN]
         if test['result'] in GOOD:
             if not laws:
-                yield suite, name, 'passed'
+                yield suite, name, 'passed', []
         elif test['result'] == 'SKIP':
-            yield suite, name, 'skipped'
-        elif all(verdict == 'ok' for verdict, _ in laws):
-            yield suite, f'{name} ({test["result"].lower()})', 'failed'
+            yield suite, name, 'skipped', []
+        elif all(verdict == 'ok' for verdict, _, _ in laws):
+            printed = (output + (test.get('stderr') or '')).splitlines()
+            yield suite, f'{name} ({test["result"].lower()})', 'failed', printed[-SHOWN:]
 
 
 def main():
     folder = sys.argv[-1]
     count, names = defaultdict(int), defaultdict(list)
-    for suite, name, verdict in results(folder):
+    for suite, name, verdict, printed in results(folder):
         count[suite, verdict] += 1
         if verdict != 'passed':
             names[suite].append(f'{verdict}: {name}')
+        if verdict == 'failed':
+            names[suite] += ['   | ' + line[:200] for line in printed]
     total = lambda verdict: sum(n for (_, v), n in count.items() if v == verdict)
     if '--counts' in sys.argv:
         print(total('passed'), total('failed'))
