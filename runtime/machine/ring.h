@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "machine/backend.h"
 #include "machine/clock.h"
+#include "machine/late.h"
 
 #include <liburing.h>
 #include <sys/epoll.h>
@@ -63,12 +64,16 @@ struct fl_ring {
     const struct fl_backend *backend;
     int wake_fd;         /**< eventfd on which a multishot poll stands */
     _Atomic(bool) armed; /**< that poll stands, or is queued */
+    struct fl_late late; /**< how late its owner's sleeps end */
     struct fl_ring_op wake_op;
     union {
         struct io_uring uring;
         struct fl_epoll epoll;
     };
 };
+
+#define FL_RING_SHORTEST 1000 /* ns: what is worth while to ask the kernel for */
+#define FL_RING_SPIN 20000    /* ns: how long its owner may wait awake for what is due sooner than a sleep would end */
 
 /** Stands for what liburing maps: whoever maps the same addresses next comes after whoever had them (fl_sanitizer_acquire and release). */
 extern __attribute__((visibility("hidden"))) char fl_uring_maps;
@@ -192,6 +197,24 @@ FL_INLINE bool fl_ring_wants_kick(struct fl_ring *ring)
     if (unlikely(fl_ring_polls(ring)))
         return false;
     return load_relaxed(fl_atomic(unsigned, ring->uring.sq.kflags)) & IORING_SQ_TASKRUN; /* hint: looked at again and again */
+}
+
+/** The same as fl_ring_sleep for who wants to be awake when the time is over, neither later nor much earlier: asks for as much less as the kernel has
+ * been late. May return a little too soon. */
+FL_INLINE void fl_ring_sleep_punctually(struct fl_ring *ring, int64_t timeout)
+{
+    int64_t began = fl_clock(), ask = fl_late_ask(&ring->late, timeout);
+    if (timeout > FL_RING_SPIN && ask < FL_RING_SHORTEST)
+        ask = FL_RING_SHORTEST;
+    if (timeout == INT64_MAX || ask >= FL_RING_SHORTEST) {
+        fl_ring_sleep(ring, timeout == INT64_MAX ? timeout : ask);
+        if (!fl_ring_ready(ring))
+            fl_late_learn(&ring->late, timeout, fl_clock() - began - ask);
+        return;
+    }
+    fl_ring_flush(ring);
+    while (!fl_ring_ready(ring) && !fl_ring_wants_kick(ring) && fl_clock() - began < timeout)
+        fl_relax();
 }
 
 /** Whether it is worth while for the owner to reap: epoll does not tell, so whenever anybody waits. */

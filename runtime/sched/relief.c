@@ -187,9 +187,10 @@ static struct fl_task *rest(struct fl_worker *w)
         if ((task = fl_inject_pop(&w->pinned)))
             return task;
         begin_rest(w);
-        if (load_acquire(&w->duty) == FL_DUTY_REST &&                     /* [duty] pairs with fl_relief_call */
-            load_relaxed(&w->runtime->state) != FL_ENDING)                /* hint: who ends the runtime wakes it afterwards */
-            fl_ring_sleep(&w->ring, until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
+        if (load_acquire(&w->duty) == FL_DUTY_REST &&      /* [duty] pairs with fl_relief_call */
+            load_relaxed(&w->runtime->state) != FL_ENDING) /* hint: who ends the runtime wakes it afterwards */
+            fl_ring_sleep_punctually(&w->ring,
+                                     until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
         end_rest(w);
     } while (load_acquire(&w->duty) == FL_DUTY_REST &&       /* [duty] as above */
              load_relaxed(&w->runtime->state) != FL_ENDING); /* hint: as above */
@@ -261,7 +262,10 @@ struct fl_task *fl_relief_aside(struct fl_worker *w)
         if ((task = serve(w)))
             return take_part(w, task);
         int64_t timer = until(fl_worker_earliest_timer(w));
-        fl_ring_sleep(&w->ring, nap < timer ? nap : timer);
+        if (timer <= nap)
+            fl_ring_sleep_punctually(&w->ring, timer);
+        else
+            fl_ring_sleep(&w->ring, nap);
         nap = 2 * nap < NAP_MAX ? 2 * nap : NAP_MAX;
     }
 }

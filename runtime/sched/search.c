@@ -73,10 +73,15 @@ static bool others_were_active(struct fl_worker *w)
     return active;
 }
 
-/* With many timers on the wheel: a little longer, so that several are due when it is over. */
-static int64_t together(struct fl_worker *w, int64_t timer)
+/* Sleeps until the next timer is due, for `limit` at most, or until woken; with many timers on the wheel a little longer, so that several are due when it is over. */
+static void sleep_for_timer(struct fl_worker *w, int64_t timer, int64_t limit)
 {
-    return timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS ? TOGETHER : timer; /* hint: how many, roughly */
+    if (timer > limit)
+        fl_ring_sleep(&w->ring, limit);
+    else if (timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS) /* hint: how many, roughly */
+        fl_ring_sleep(&w->ring, TOGETHER);
+    else
+        fl_ring_sleep_punctually(&w->ring, timer);
 }
 
 /* Sleeps for one nap as the watch: what others are too busy to do is done when it is over. */
@@ -84,7 +89,7 @@ static void nap(struct fl_worker *w, int64_t now)
 {
     int64_t timer = until(now, fl_worker_earliest_timer(w));
     w->nap = fl_policy_nap(w->nap);
-    fl_ring_sleep(&w->ring, w->nap < timer ? w->nap : timer);
+    sleep_for_timer(w, timer, w->nap);
     fl_idle_nap_over(&w->runtime->idle);
     w->nap = fl_policy_next_nap(w->nap);
 }
@@ -186,8 +191,7 @@ static void sleep_(struct fl_worker *w)
             int64_t timer = until(now, linger ? fl_worker_earliest_timer(w)
                                               : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
             int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
-            timer = together(w, timer);
-            fl_ring_sleep(&w->ring, timer < limit ? timer : limit);
+            sleep_for_timer(w, timer, limit);
             now = fl_clock();
             if (linger && now - began >= LINGER)
                 break;
@@ -259,7 +263,7 @@ aside:
         if (timer <= PAUSE) {
             fl_idle_pause(idle);
             if (timer > 0)
-                fl_ring_sleep(&w->ring, together(w, timer));
+                sleep_for_timer(w, timer, PAUSE);
             fl_idle_search(idle);
             continue;
         }
