@@ -62,9 +62,10 @@ struct fl_ring {
     _Atomic(uint32_t) inflight;   /**< operations of callers that have not completed, queued ones included */
     _Atomic(uint64_t) operations; /**< counter: ever queued by callers */
     const struct fl_backend *backend;
-    int wake_fd;         /**< eventfd on which a multishot poll stands */
-    _Atomic(bool) armed; /**< that poll stands, or is queued */
-    struct fl_late late; /**< how late its owner's sleeps end */
+    int wake_fd;            /**< eventfd on which a multishot poll stands */
+    _Atomic(int32_t) polls; /**< such polls that the kernel was told of, and whose end nobody has taken yet */
+    bool arming;            /**< one more is queued; guarded by `lock` */
+    struct fl_late late;    /**< how late its owner's sleeps end */
     struct fl_ring_op wake_op;
     union {
         struct io_uring uring;

@@ -18,7 +18,8 @@
  *   3. A multishot poll on wake_fd stands whenever the owner sleeps. The eventfd is never read: each write to it posts a completion anyway.
  *   4. inflight counts callers' operations between queueing and completion; a ring is not closed before it is zero (a carrier that
  *      exits with operations in flight has them cancelled by the kernel).
- *   5. `armed` becomes true when the wake poll is queued, under `lock`; false when its end is reaped. A poll is queued only after the end of the last was reaped.
+ *   5. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
+ *      ends the owner's sleep, who arms a new one before the next.
  *
  * Memory ordering: each lock orders its side; the kernel orders a completion, seen with acquire (liburing), after the submission. So it does for the sleep: a waker's
  * write(2) to the eventfd comes after what it published, and the completion of the poll after the write.
@@ -78,6 +79,10 @@ static int submit_locked(struct fl_ring *ring)
     while ((left = io_uring_sq_ready(&ring->uring)) != 0 && (r > 0 || r == -EINTR)) /* it stops behind an entry that the kernel rejects */
         r = io_uring_submit(&ring->uring);
     store_relaxed(&ring->queued, left); /* hint: others only look whether a flush is due */
+    if (left == 0 && ring->arming) {
+        ring->arming = false;
+        add_acq_rel(&ring->polls, 1); /* [polls] pairs with whoever takes an end */
+    }
     return left == 0 ? 0 : r < 0 ? r : -EAGAIN;
 }
 
@@ -142,11 +147,11 @@ int fl_uring_flush(struct fl_ring *ring)
     return r;
 }
 
-/* Queues the wake poll if it does not stand; the lock is held. @return whether it stands, or is queued */
+/* Queues a wake poll; the lock is held. @return whether one is queued */
 static bool arm_locked(struct fl_ring *ring)
 {
     int error = 0;
-    if (load_acquire(&ring->armed)) /* [armed] pairs with the reaping of its end */
+    if (ring->arming)
         return true;
     struct io_uring_sqe *slot = entry_locked(ring, &error);
     if (!slot)
@@ -154,43 +159,61 @@ static bool arm_locked(struct fl_ring *ring)
     io_uring_prep_poll_multishot(slot, ring->wake_fd, POLLIN);
     io_uring_sqe_set_data(slot, &ring->wake_op);
     store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
-    store_relaxed(&ring->armed, true);                             /* own: the lock, while it is false */
+    ring->arming = true;
     return true;
 }
 
-/* The wake poll has ended under another thread's hands, and the owner may be asleep: it must stand before the eventfd is written. */
-static void rearm(struct fl_ring *ring)
+/* Whether only the owner may take an end of a wake poll, because no other stands. */
+static bool is_last_poll(struct fl_ring *ring)
 {
-    bool stands;
-    do {
-        fl_lock_take(&ring->lock);
-        stands = arm_locked(ring) && submit_locked(ring) == 0;
-        fl_lock_give(&ring->lock);
-    } while (!stands && sched_yield() == 0); /* the kernel takes nothing now */
+    return load_acquire(&ring->polls) <= 1; /* [polls] pairs with the submission of another */
+}
+
+/* The wake poll has ended, and its owner may be asleep. @return whether another one stands */
+static bool rearm(struct fl_ring *ring)
+{
+    fl_lock_take(&ring->lock);
+    bool stands = !is_last_poll(ring) || (arm_locked(ring) && submit_locked(ring) == 0);
+    fl_lock_give(&ring->lock);
+    return stands;
+}
+
+/* One that was copied out of the queue. */
+struct completion {
+    struct fl_ring_op *op;
+    int32_t res;
+    uint32_t flags;
+};
+
+/* Takes up to BATCH completions out of the queue. *ret_stopped: before the end of the last wake poll, which is not for others than the owner. */
+static unsigned take_batch(struct fl_ring *ring, bool owner, struct completion *batch, bool *ret_stopped)
+{
+    struct io_uring_cqe *cqes[BATCH];
+    fl_lock_take(&ring->reaping);
+    unsigned n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH), i = 0; /* also fetches what overflowed */
+    for (*ret_stopped = false; i < n; i++) {
+        struct completion c = {.op = io_uring_cqe_get_data(cqes[i]), .res = cqes[i]->res, .flags = cqes[i]->flags};
+        if (c.op == &ring->wake_op && !(c.flags & IORING_CQE_F_MORE)) {
+            if (!owner && is_last_poll(ring)) {
+                *ret_stopped = true;
+                break;
+            }
+            sub_acq_rel(&ring->polls, 1); /* [polls] the owner arms one before it sleeps */
+        }
+        batch[i] = c;
+    }
+    io_uring_cq_advance(&ring->uring, i);
+    fl_lock_give(&ring->reaping);
+    return i;
 }
 
 unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
 {
     unsigned total = 0, n;
-    bool wake = false;
+    bool wake = false, stopped, again, tried = false;
     do {
-        struct {
-            struct fl_ring_op *op;
-            int32_t res;
-            uint32_t flags;
-        } batch[BATCH];
-        struct io_uring_cqe *cqes[BATCH];
-        fl_lock_take(&ring->reaping);
-        n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH); /* also fetches what overflowed */
-        for (unsigned i = 0; i < n; i++) {
-            batch[i].op = io_uring_cqe_get_data(cqes[i]);
-            batch[i].res = cqes[i]->res;
-            batch[i].flags = cqes[i]->flags;
-            if (batch[i].op == &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
-                store_release(&ring->armed, false); /* [armed] the owner arms it again before it sleeps */
-        }
-        io_uring_cq_advance(&ring->uring, n);
-        fl_lock_give(&ring->reaping);
+        struct completion batch[BATCH];
+        n = take_batch(ring, owner, batch, &stopped);
         for (unsigned i = 0; i < n; i++) {
             struct fl_ring_op *op = batch[i].op;
             if (!op)
@@ -202,20 +225,19 @@ unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
             op->done(op, batch[i].res, batch[i].flags);
         }
         total += n;
-    } while (n == BATCH);
-    if (wake && !owner) {
-        rearm(ring);
+        again = stopped ? !tried && rearm(ring) : n == BATCH;
+        tried = tried || stopped; /* one that ends at once would do so again */
+    } while (again);
+    if (wake && !owner)
         fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
-    }
     return total;
 }
 
 void fl_uring_sleep(struct fl_ring *ring, int64_t timeout)
 {
-    if (!load_relaxed(&ring->armed) ||
-        load_relaxed(&ring->queued)) { /* hint: who clears it writes the eventfd afterwards; its own entries */
+    if (load_acquire(&ring->polls) < 1 || load_relaxed(&ring->queued)) { /* [polls] nobody else takes the last; hint: its own entries */
         fl_lock_take(&ring->lock);
-        bool armed = arm_locked(ring);
+        bool armed = load_acquire(&ring->polls) > 0 || arm_locked(ring); /* [polls] as above */
         int r = submit_locked(ring);
         fl_lock_give(&ring->lock);
         if (r < 0 || !armed)

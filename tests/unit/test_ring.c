@@ -64,7 +64,7 @@ static bool would_end_a_sleep(void)
 static void arm(void)
 {
     fl_ring_sleep(&ring, 1);
-    cr_assert(fl_ring_polls(&ring) || load_relaxed(&ring.armed)); /* own: one thread */
+    cr_assert(fl_ring_polls(&ring) || load_relaxed(&ring.polls) > 0); /* own: one thread */
 }
 
 Law(a_wake_ends_a_sleep_as_often_as_it_comes)
@@ -154,6 +154,53 @@ static void until_told(struct probe *probe)
         fl_ring_reap(&ring, true);
     }
     cr_assert_eq(probe->told, 1);
+}
+
+/* The kernel takes nothing: -EBADF. */
+static int refuse(int ring_fd)
+{
+    int before = ring.uring.enter_ring_fd;
+    ring.uring.enter_ring_fd = ring_fd;
+    return before;
+}
+
+Test(uring, a_wake_that_another_meets_while_the_kernel_takes_nothing_is_handed_on)
+{
+    struct probe probe;
+    arm();
+    cr_assert_eq(begin(&probe, ring.wake_fd, POLLPRI), 0);
+    int ring_fd = refuse(-1);
+    fl_ring_wake(&ring);
+    cr_assert(would_end_a_sleep());
+    cr_assert_eq(fl_ring_reap(&ring, false), 1);
+    cr_assert(would_end_a_sleep(), "the owner sleeps on");
+    refuse(ring_fd);
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    until_told(&probe);
+}
+
+Test(uring, a_wake_poll_that_ended_while_the_kernel_takes_nothing_is_left_to_the_owner)
+{
+    struct probe probe;
+    arm();
+    cr_assert_eq(begin(&probe, ring.wake_fd, POLLPRI), 0);
+    cr_assert_eq(fl_ring_cancel(&ring, &ring.wake_op), 0);
+    int ring_fd = refuse(-1);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(would_end_a_sleep(), "the owner sleeps on");
+        fl_ring_reap(&ring, false);
+    }
+    cr_assert(fl_ring_ready(&ring));
+    refuse(ring_fd);
+    for (int i = 0; i < 3; i++)
+        fl_ring_reap(&ring, false);
+    cr_assert(would_end_a_sleep(), "nobody has told the owner");
+    while (fl_ring_reap(&ring, true) > 0)
+        ;
+    fl_ring_wake(&ring);
+    cr_assert(would_end_a_sleep(), "the next wake is lost");
+    cr_assert_eq(fl_ring_cancel(&ring, &probe.op), 0);
+    until_told(&probe);
 }
 
 static int ends[2];
