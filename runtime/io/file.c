@@ -17,6 +17,7 @@
  * disk say, the completion tells the bytes of the first try, but the position stays before them. So it is noted before and put right
  * after. */
 #include "base/atomic.h"
+#include "io/company.h"
 #include "io/op.h"
 
 #include <filch/io.h>
@@ -220,14 +221,17 @@ static ssize_t read_now(struct fl_task *task, int fd, const struct iovec *parts,
     int code = fl_scope_cancelled(task);
     if (code)
         return code;
-    if (aligned && is_direct(fd))
+    struct fl_worker *w = fl_self();
+    if (fl_company_waits(w) || (aligned && is_direct(fd)))
         return -EAGAIN;
     ssize_t r = preadv2(fd, parts, count, offset, RWF_NOWAIT);
     if (r < 0 && (errno == EOPNOTSUPP || errno == EINTR || errno == ENOSYS || errno == EINVAL))
         return -EAGAIN;
     r = error_or(r);
-    if (r >= 0)
+    if (r >= 0) {
+        fl_company_read(w, task);
         fl_op_served(task);
+    }
     return r;
 }
 

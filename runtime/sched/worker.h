@@ -71,6 +71,13 @@ typedef void fl_commit_fn(void *arg);
 
 #define FL_BUFFERED 64 /* descriptors whose kind a worker remembers */
 
+/** Whether tasks read one after the other here (io/company.h). */
+struct fl_company {
+    const struct fl_task *last; /**< who read last; only compared */
+    uint32_t changes;           /**< how often it was somebody else, while reads were done at once */
+    uint32_t behind;            /**< reads queued behind the first that the kernel has not been told of */
+};
+
 struct fl_worker {
     struct filch_worker_ hot; /**< current task, floor, budget, kind, deque: what inline functions of programs touch */
     struct filch_runtime *runtime;
@@ -101,6 +108,7 @@ struct fl_worker {
 
     /* seldom */
     _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
+    struct fl_company company;
     unsigned index;                          /**< in the runtime's workers; reliefs come after the regular ones */
     _Atomic(unsigned) host;                  /**< the regular worker on whose CPU it runs */
     bool counted;                            /**< it takes part in the idle protocol */

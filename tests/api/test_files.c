@@ -372,6 +372,75 @@ Test(files, a_direct_read_parks_and_one_from_the_cache_does_not)
     hold(config, use_direct);
 }
 
+/* ---- many that read ---- */
+
+enum { COMPANY = 64, READ_EACH = 2000, COMPUTING = 8 };
+
+static int read_file;
+static bool reading;
+
+static int read_again_and_again(void *arg)
+{
+    char *page = malloc(PAGE);
+    must(page);
+    for (int i = 0; i < READ_EACH; i++) {
+        off_t at = (i + (int)(intptr_t)arg) % PAGES * PAGE;
+        must(filch_pread(read_file, page, PAGE, at) == PAGE && page[0] == (char)(at / PAGE) && page[PAGE - 1] == (char)(at / PAGE));
+    }
+    free(page);
+    reading = false;
+    return 0;
+}
+
+static int take_turns(void *arg)
+{
+    (void)arg;
+    while (reading)
+        filch_yield();
+    return 0;
+}
+
+/* @return how many reads of how many went through the ring */
+static uint64_t read_by(int readers, int others)
+{
+    uint64_t before = waits();
+    reading = true;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < others; i++)
+        must(filch_spawn(&s, take_turns, NULL) == 0);
+    for (intptr_t i = 0; i < readers; i++)
+        must(filch_spawn(&s, read_again_and_again, (void *)i) == 0);
+    must(filch_join(&s) == 0);
+    return waits() - before;
+}
+
+static int read_in_company(void *arg)
+{
+    char page[PAGE];
+    (void)arg;
+    read_file = make("file", 0);
+    for (int i = 0; i < PAGES; i++) {
+        memset(page, i, PAGE);
+        must(filch_pwrite(read_file, page, PAGE, i * PAGE) == PAGE);
+    }
+    if (has_ring()) {
+        must(read_by(COMPANY, 0) > COMPANY * READ_EACH / 2);
+        must(read_by(1, COMPUTING) < READ_EACH / 50);
+        must(read_by(2, COMPUTING) < 2 * READ_EACH / 50);
+    } else {
+        read_by(COMPANY, 0);
+    }
+    unmake("file", read_file);
+    return 0;
+}
+
+Test(files, reads_of_many_go_together_and_one_that_reads_alone_keeps_its_turn)
+{
+    if (!flags_work(0))
+        cr_skip_test("/tmp does not tell what is cached");
+    hold(&(filch_config){.workers = 1}, read_in_company);
+}
+
 /* ---- descriptors in non-blocking mode ---- */
 
 struct pipe_end {
