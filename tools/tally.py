@@ -38,17 +38,20 @@ def results(folder):
         suite = suites.rpartition(':')[2] or name # Meson leaves it out where there is but one test
         output = test.get('stdout') or ''
         laws = laws_of(output)
+        errors = (test.get('stderr') or '').splitlines()
+        wrong = [printed for verdict, _, printed in laws if verdict != 'ok']
+        if wrong: # which of them it belongs to is not said
+            wrong[-1][:] = wrong[-1][:SHOWN] + errors[-SHOWN:]
         for verdict, law, printed in laws:
             skipped = re.search(r'#\s*skip', law, re.I)
-            yield suite, law, 'skipped' if skipped else 'passed' if verdict == 'ok' else 'failed', printed[:SHOWN]
+            yield suite, law, 'skipped' if skipped else 'passed' if verdict == 'ok' else 'failed', printed[:2 * SHOWN]
         if test['result'] in GOOD:
             if not laws:
                 yield suite, name, 'passed', []
         elif test['result'] == 'SKIP':
             yield suite, name, 'skipped', []
         elif all(verdict == 'ok' for verdict, _, _ in laws):
-            printed = (output + (test.get('stderr') or '')).splitlines()
-            yield suite, f'{name} ({test["result"].lower()})', 'failed', printed[-SHOWN:]
+            yield suite, f'{name} ({test["result"].lower()})', 'failed', (output.splitlines() + errors)[-SHOWN:]
 
 
 def main():

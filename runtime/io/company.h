@@ -5,9 +5,10 @@
  * call carries all of them out, and each of them costs less there (the call that does not wait is preadv2(2), a tenth dearer than pread(2)). But whoever queues gives
  * up its turn. One that reads among tasks that compute would get a read a turn, instead of as many as fit into 50 us; so we must know that there is company.
  *
- * Two signs. As long as reads are done at once: that it is somebody else who reads, CHANGES times. From then on reads are queued, and the sign is how many entries are
- * queued before the kernel is told: FEW or less behind the first, and it is given up until the reader has changed as often again. Of more than MOST tasks the buffers
- * are out of the cache by the time their turn comes; reads of one task in a row are cheaper then.
+ * Two signs. As long as reads are done at once: that it is somebody else who reads, CHANGES times. From then on reads are queued, and the sign is how many are
+ * queued behind the first before the kernel is told: more than FEW, and more than one in SHARE of the tasks that were ready. Else, or when the same task reads
+ * twice in a row, it is given up until the reader has changed as often again. Of more than MOST tasks the buffers are out of the cache by the time their turn comes; reads of one
+ * task in a row are cheaper then.
  *
  * The owner of the worker alone. Nothing here is wrong about anything but time. */
 #ifndef FL_IO_COMPANY_H
@@ -17,6 +18,7 @@
 
 #define FL_COMPANY_CHANGES 16
 #define FL_COMPANY_FEW 4
+#define FL_COMPANY_SHARE 8
 #define FL_COMPANY_MOST 256
 
 /** A read was done at once. */
@@ -25,27 +27,32 @@ FL_INLINE void fl_company_read(struct fl_worker *w, const struct fl_task *task)
     struct fl_company *company = &w->company;
     if (company->last == task)
         return;
-    company->last = task;
-    company->behind = FL_COMPANY_FEW + 1; /* the benefit of the doubt, once */
-    company->changes++;
+    company->last = ++company->changes < FL_COMPANY_CHANGES ? task : NULL;
+    company->behind = FL_COMPANY_MOST; /* the benefit of the doubt, once */
 }
 
-/** Whether the caller's read goes with others. */
-FL_INLINE bool fl_company_waits(struct fl_worker *w)
+/** Whether there were enough readers in the last batch, and this is another one. */
+FL_INLINE bool fl_company_lasts(const struct fl_company *company, const struct fl_task *task, bool first)
+{
+    return task != company->last && (!first || (company->behind > FL_COMPANY_FEW && company->behind > company->ready / FL_COMPANY_SHARE));
+}
+
+/** Whether the read of `task` goes with others. */
+FL_INLINE bool fl_company_waits(struct fl_worker *w, const struct fl_task *task)
 {
     struct fl_company *company = &w->company;
-    if (likely(company->changes < FL_COMPANY_CHANGES) || fl_ring_polls(&w->ring) || !fl_worker_busy(w) ||
-        fl_ready_size_hint(&w->ready) > FL_COMPANY_MOST)
+    uint32_t ready = fl_ready_size_hint(&w->ready);
+    if (likely(company->changes < FL_COMPANY_CHANGES) || fl_ring_polls(&w->ring) || ready == 0 || ready > FL_COMPANY_MOST)
         return false;
-    if (fl_ring_queued(&w->ring) != 0) {
-        company->behind++;
-        return true;
-    }
-    if (company->behind <= FL_COMPANY_FEW) {
+    bool first = fl_ring_queued(&w->ring) == 0;
+    if (!fl_company_lasts(company, task, first)) {
         company->changes = 0;
         return false;
     }
-    company->behind = 0;
+    company->last = task;
+    company->behind = first ? 0 : company->behind + 1;
+    if (first)
+        company->ready = ready;
     return true;
 }
 

@@ -222,14 +222,15 @@ static ssize_t read_now(struct fl_task *task, int fd, const struct iovec *parts,
     if (code)
         return code;
     struct fl_worker *w = fl_self();
-    if (fl_company_waits(w) || (aligned && is_direct(fd)))
+    if ((offset != POSITION && fl_company_waits(w, task)) || (aligned && is_direct(fd)))
         return -EAGAIN;
     ssize_t r = preadv2(fd, parts, count, offset, RWF_NOWAIT);
     if (r < 0 && (errno == EOPNOTSUPP || errno == EINTR || errno == ENOSYS || errno == EINVAL))
         return -EAGAIN;
     r = error_or(r);
     if (r >= 0) {
-        fl_company_read(w, task);
+        if (offset != POSITION) /* where the ring takes a second system call (run) */
+            fl_company_read(w, task);
         fl_op_served(task);
     }
     return r;

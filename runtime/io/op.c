@@ -75,7 +75,7 @@ static int try_to_cancel(struct fl_ring *ring, struct fl_task *task, uint64_t wa
 static void cancel_in_ring(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
 {
     while (try_to_cancel(ring, task, waits, op) < 0) {
-        fl_ring_reap(ring, false); /* old kernels take nothing while completions have no room */
+        fl_ring_reap(ring, ring == &fl_self()->ring); /* old kernels take nothing while completions have no room */
         sched_yield();
     }
 }

@@ -209,8 +209,9 @@ FL_INLINE void fl_ring_sleep_punctually(struct fl_ring *ring, int64_t timeout)
         ask = FL_RING_SHORTEST;
     if (timeout == INT64_MAX || ask >= FL_RING_SHORTEST) {
         fl_ring_sleep(ring, timeout == INT64_MAX ? timeout : ask);
-        if (!fl_ring_ready(ring))
-            fl_late_learn(&ring->late, timeout, fl_clock() - began - ask);
+        int64_t over = fl_clock() - began - ask;
+        if (over >= 0 && !fl_ring_ready(ring)) /* else something has ended it */
+            fl_late_learn(&ring->late, timeout, over);
         return;
     }
     fl_ring_flush(ring);

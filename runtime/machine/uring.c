@@ -15,7 +15,7 @@
  *   1. The submission queue's tail is moved under `lock`, the completion queue's head under `reaping`. There are two, because who submits may be held up in the
  *      kernel, by a page fault on a buffer of somebody's, and completions must be seen meanwhile.
  *   2. The owner sleeps without the lock. Before that it flushes, so nothing that is queued waits for somebody who sleeps.
- *   3. A multishot poll on wake_fd stands whenever the owner sleeps. The eventfd is never read: each write to it posts a completion anyway.
+ *   3. A multishot poll on wake_fd stands whenever the owner sleeps, or its end is in the queue. The eventfd is never read: each write to it posts a completion anyway.
  *   4. inflight counts callers' operations between queueing and completion; a ring is not closed before it is zero (a carrier that
  *      exits with operations in flight has them cancelled by the kernel).
  *   5. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
@@ -31,7 +31,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <time.h>
 
 #define ENTRIES 256      /* of the submission queue: one flush takes so many */
@@ -169,10 +168,11 @@ static bool is_last_poll(struct fl_ring *ring)
     return load_acquire(&ring->polls) <= 1; /* [polls] pairs with the submission of another */
 }
 
-/* The wake poll has ended, and its owner may be asleep. @return whether another one stands */
+/* The wake poll has ended, and its owner may be asleep. Waits for nobody who is held up in the kernel with the lock. @return whether another one stands */
 static bool rearm(struct fl_ring *ring)
 {
-    fl_lock_take(&ring->lock);
+    if (!fl_lock_try(&ring->lock))
+        return false;
     bool stands = !is_last_poll(ring) || (arm_locked(ring) && submit_locked(ring) == 0);
     fl_lock_give(&ring->lock);
     return stands;

@@ -15,6 +15,7 @@
 #include "sched/policy.h"
 #include "sched/relief.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
@@ -23,6 +24,7 @@
 #define LINGER 2000000        /* ns */
 #define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
 #define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
+#define IN_VAIN 64            /* looks at work that cannot be taken */
 #define TRIM_KEEP 64          /* stacks a class that keep it */
 
 /* What is at hand without asking others. */
@@ -78,8 +80,8 @@ static void sleep_for_timer(struct fl_worker *w, int64_t timer, int64_t limit)
 {
     if (timer > limit)
         fl_ring_sleep(&w->ring, limit);
-    else if (timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS) /* hint: how many, roughly */
-        fl_ring_sleep(&w->ring, TOGETHER);
+    else if (timer > 0 && timer < TOGETHER && load_relaxed(&w->wheel.count) >= MANY_TIMERS) /* hint: how many, roughly */
+        fl_ring_sleep(&w->ring, TOGETHER < limit ? TOGETHER : limit);
     else
         fl_ring_sleep_punctually(&w->ring, timer);
 }
@@ -221,6 +223,7 @@ struct fl_task *fl_worker_search(struct fl_worker *w)
     struct filch_runtime *runtime = w->runtime;
     struct fl_idle *idle = &runtime->idle;
     struct fl_task *task = NULL;
+    unsigned in_vain = 0;
 aside:
     if (unlikely(!w->counted || !fl_full_duty(w)) &&
         ((task = fl_relief_aside(w)) || load_acquire(&runtime->state) == FL_ENDING)) /* [end] */
@@ -271,6 +274,8 @@ aside:
             nap(w, now);
         else if (!fl_policy.looks_first || !fl_work_visible(runtime))
             sleep_(w);
+        else if (++in_vain % IN_VAIN == 0)
+            sched_yield();                     /* what it cannot get yet somebody holds who may want this CPU */
         store_relaxed(&w->looked, fl_clock()); /* hint: whether it is stalled */
     }
     fl_cost(FL_COST_SHARED, w, 1);

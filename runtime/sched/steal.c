@@ -85,15 +85,19 @@ void fl_steal_give(struct fl_worker *w)
     store_release(&thief->mail.state, FL_MAIL_HERE); /* [mail] pairs with beg */
 }
 
-/* Asks the victim for work and waits a moment. @return the oldest item it gave, as a task; NULL: it gave none, or did not answer (*ret_answered). */
-static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *ret_answered)
+/* What a victim says to who begs: nothing, for it is busy; nothing, for it is asked already; or what it gives, if it has anything. */
+enum answer { SILENT, OCCUPIED, ANSWERED };
+
+/* Asks the victim for work and waits a moment. @return the oldest item it gave, as a task, or NULL */
+static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, enum answer *ret_answer)
 {
     struct fl_worker *nobody = NULL, *me = w;
     struct fl_mail *mail = &w->mail;
-    *ret_answered = false;
-    store_relaxed(&mail->state, FL_MAIL_NONE);                                                    /* own: published by the swap below */
-    if (!cas_acq_rel(&victim->beggar, &nobody, w)) {                                              /* [beg] pairs with fl_steal_give */
-        *ret_answered = fl_policy.passes && fl_clock() - load_relaxed(&victim->looked) < STALLED; /* hint: it will answer the other */
+    *ret_answer = SILENT;
+    store_relaxed(&mail->state, FL_MAIL_NONE);                                        /* own: published by the swap below */
+    if (!cas_acq_rel(&victim->beggar, &nobody, w)) {                                  /* [beg] pairs with fl_steal_give */
+        if (fl_policy.passes && fl_clock() - load_relaxed(&victim->looked) < STALLED) /* hint: it will answer the other */
+            *ret_answer = OCCUPIED;
         return NULL;
     }
     for (int64_t until = fl_clock() + fl_policy.patience;
@@ -105,7 +109,7 @@ static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, bool *
         for (unsigned i = 0; i < 8; i++)
             fl_relax();
     }
-    *ret_answered = true;
+    *ret_answer = ANSWERED;
     fl_cost(FL_COST_FETCH, victim, mail->count);
     struct fl_task *task = NULL;
     for (unsigned i = 0; i < mail->count; i++)
@@ -162,9 +166,11 @@ static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
         return NULL;
     fl_count(&w->counters.steal_attempts, 1);
     fl_cost(FL_COST_TRY, victim, 1);
-    bool answered = false;
-    struct fl_task *task = deque && fl_policy.asks ? beg(w, victim, &answered) : NULL;
-    if (!task && deque && !answered)
+    enum answer answer = SILENT;
+    struct fl_task *task = deque && fl_policy.asks ? beg(w, victim, &answer) : NULL;
+    if (answer == OCCUPIED && !ready)
+        return NULL; /* nothing was tried */
+    if (!task && deque && answer == SILENT)
         task = take_deque(w, victim);
     if (!task && ready)
         task = take_ready(w, victim);

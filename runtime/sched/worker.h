@@ -76,6 +76,7 @@ struct fl_company {
     const struct fl_task *last; /**< who read last; only compared */
     uint32_t changes;           /**< how often it was somebody else, while reads were done at once */
     uint32_t behind;            /**< reads queued behind the first that the kernel has not been told of */
+    uint32_t ready;             /**< tasks that were ready at that first one */
 };
 
 struct fl_worker {

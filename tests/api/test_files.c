@@ -374,7 +374,7 @@ Test(files, a_direct_read_parks_and_one_from_the_cache_does_not)
 
 /* ---- many that read ---- */
 
-enum { COMPANY = 64, READ_EACH = 2000, COMPUTING = 8 };
+enum { COMPANY = 64, READ_EACH = 2000, COMPUTING = 8, MANY = 200 };
 
 static int read_file;
 static bool reading;
@@ -427,6 +427,7 @@ static int read_in_company(void *arg)
         must(read_by(COMPANY, 0) > COMPANY * READ_EACH / 2);
         must(read_by(1, COMPUTING) < READ_EACH / 50);
         must(read_by(2, COMPUTING) < 2 * READ_EACH / 50);
+        must(read_by(16, MANY) < 16 * READ_EACH / 4);
     } else {
         read_by(COMPANY, 0);
     }
