@@ -51,7 +51,9 @@ def results(folder):
         elif test['result'] == 'SKIP':
             yield suite, name, 'skipped', []
         elif all(verdict == 'ok' for verdict, _, _ in laws):
-            yield suite, f'{name} ({test["result"].lower()})', 'failed', (output.splitlines() + errors)[-SHOWN:]
+            printed = output.splitlines() + errors
+            begin = printed[:SHOWN // 2] if len(printed) > SHOWN else [] # a panic says why first, and what there was then
+            yield suite, f'{name} ({test["result"].lower()})', 'failed', begin + printed[-SHOWN // 2 if begin else -SHOWN:]
 
 
 def main():

@@ -369,10 +369,11 @@ static void told(filch_runtime *runtime, const filch_stall *stall)
 }
 
 /* Regular workers, the monitor and reliefs: their names begin with the runtime's, and no two have the same. Who is started by a task has its carrier's name, and then that of
- * an isolated task, whose thread may end a moment later than its scope. */
-static unsigned carriers(void)
+ * an isolated task, whose thread may end a moment later than its scope. A thread of the round before, which had another name, may be there still: a join returns before
+ * the kernel has taken it off its list. */
+static unsigned carriers(const char *runtime, char (*names)[16])
 {
-    char names[128][16];
+    size_t length = strlen(runtime);
     DIR *dir = opendir("/proc/self/task");
     unsigned n = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir)) && n < 128;) {
@@ -382,7 +383,7 @@ static unsigned carriers(void)
         if (!file)
             continue;
         bool is_new =
-            fgets(names[n], sizeof names[n], file) && strncmp(names[n], "chaos/", 6) == 0 && strcmp(names[n], "chaos/task\n") != 0;
+            fgets(names[n], sizeof names[n], file) && strncmp(names[n], runtime, length) == 0 && strcmp(names[n] + length, "/task\n") != 0;
         for (unsigned i = 0; i < n; i++)
             is_new = is_new && strcmp(names[i], names[n]) != 0;
         n += is_new;
@@ -397,8 +398,11 @@ static void play(uint64_t *state)
 {
     static const unsigned limits[] = {0, 0, 1, 2, 3, 8, FILCH_RELIEF_NONE};
     static const unsigned rates[] = {10, 40, 200};
+    static unsigned turn;
+    char name[8];
+    snprintf(name, sizeof name, "chaos%u", turn++ % 10);
     struct round round = {.seed = child_seed(state), .often = rates[dice(state) % 3]};
-    filch_config config = {.workers = 1 + (unsigned)(dice(state) % 8), .relief = limits[dice(state) % 7], .name = "chaos"};
+    filch_config config = {.workers = 1 + (unsigned)(dice(state) % 8), .relief = limits[dice(state) % 7], .name = name};
     unsigned most = config.workers + 1 + (config.relief == FILCH_RELIEF_NONE ? 0 : config.relief ? config.relief : 64);
     if (dice(state) % 2)
         config.on_deadlock = no_deadlock;
@@ -424,7 +428,10 @@ static void play(uint64_t *state)
     add_relaxed(&round.spawned, 1); /* counter */
     r = filch_call(round.runtime, everything, &round);
     fl_panic_if(r != 0, "the round returned %d", r);
-    unsigned there = carriers();
+    static char names[128][16];
+    unsigned there = carriers(name, names);
+    for (unsigned i = 0; there > most && i < there; i++)
+        fputs(names[i], stderr);
     fl_panic_if(there > most, "%u carriers, where there may be %u", there, most);
     pthread_join(thread, NULL);
     r = filch_stop(round.runtime, FILCH_NEVER);
