@@ -18,8 +18,8 @@ void filch_stats_read(const filch_runtime *runtime, filch_stats *ret_stats)
         SUM(steal_attempts);
         SUM(wakes);
         SUM(sleeps);
-        ret_stats->operations += load_relaxed(&w->ring.operations); /* counter */
-        ret_stats->timers += load_relaxed(&w->wheel.expired);       /* counter */
+        ret_stats->operations += load_relaxed(&w->ring.operations) + load_relaxed(&w->ring.helped); /* counter */
+        ret_stats->timers += load_relaxed(&w->wheel.expired);                                       /* counter */
     }
     ret_stats->stalls = load_relaxed(&monitor->stalls);          /* counter */
     ret_stats->relief_calls = load_relaxed(&monitor->calls);     /* counter */

@@ -168,7 +168,7 @@ static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool 
 {
     struct filch_runtime *runtime = task->runtime;
     bool thread;
-    add_relaxed(&carrier_of(&thread)->ring.operations, 1); /* counter */
+    add_relaxed(&carrier_of(&thread)->ring.helped, 1); /* counter */
     struct op op = {.job.run = carry_out, .job.lasts = fl_request_lasts(sqe), .task = task, .sqe = sqe, .result = -EINVAL};
     *ret_again = false;
     fl_list_init(&op.job.node);

@@ -26,7 +26,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#define COUNT_MAX 0x7ffff000u /* what the kernel moves in one call; a ring's entry has 32 bits for it */
+#define COUNT_MAX 0x7ffff000u     /* what the kernel moves in one call; a ring's entry has 32 bits for it */
+#define FOUND_ALL 4096u           /* a worker's `found` when every attempt on a drained socket finds something */
+#define FOUND_FEW (FOUND_ALL / 3) /* below that they are not worth a system call each */
+#define FOUND_MEMORY 16           /* attempts that count */
+#define UNTRIED 16                /* one in so many is made all the same */
 
 static unsigned capped(size_t len)
 {
@@ -41,14 +45,19 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe)
     return r == -EINTR ? -EAGAIN : r;
 }
 
-static int run(const struct io_uring_sqe *sqe)
+/* What an attempt that returned `r` comes to. */
+static int finish(struct fl_task *task, const struct io_uring_sqe *sqe, int r)
 {
-    struct fl_task *task = fl_current();
-    int r = try_(task, sqe);
     if (r == -EAGAIN)
         return fl_op_run(task, sqe, true);
     fl_op_served(task);
     return r;
+}
+
+static int run(const struct io_uring_sqe *sqe)
+{
+    struct fl_task *task = fl_current();
+    return finish(task, sqe, try_(task, sqe));
 }
 
 /* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call. And while the task waits,
@@ -59,12 +68,32 @@ static bool goes_with_others(const struct fl_task *task, const struct io_uring_s
     return sends && !fl_op_polls(task) && fl_worker_busy(fl_self());
 }
 
-/* Whether an attempt would find nothing: the last one had room for more. Only a hint, because the number may be another socket's by now; what follows from it is
- * looked after (machine/epoll.c). To a ring it makes no difference. */
+/* Whether the last receive had room for more. Only a hint, because the number may be another socket's by now; what follows from it is looked after
+ * (machine/epoll.c). */
 static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK)) && fl_op_polls(task) &&
-           task->drained == sqe->fd + 1;
+    return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK)) && task->drained == sqe->fd + 1;
+}
+
+/* Whether to try to receive from a drained socket all the same: if on this worker something tends to have come meanwhile. With epoll never. */
+static bool is_worth_trying(const struct fl_task *task, struct fl_worker *w)
+{
+    if (fl_op_polls(task))
+        return false;
+    if (w->found > FOUND_FEW)
+        return true;
+    w->untried = (w->untried + 1) % UNTRIED;
+    return w->untried == 0;
+}
+
+static int receive_drained(struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    struct fl_worker *w = fl_self();
+    if (!is_worth_trying(task, w))
+        return fl_op_run(task, sqe, true);
+    int r = try_(task, sqe);
+    w->found += (r == -EAGAIN ? 0 : FOUND_ALL / FOUND_MEMORY) - w->found / FOUND_MEMORY;
+    return finish(task, sqe, r);
 }
 
 static int receive_or_send(struct fl_task *task, struct io_uring_sqe *sqe)
@@ -73,7 +102,7 @@ static int receive_or_send(struct fl_task *task, struct io_uring_sqe *sqe)
         return fl_op_run(task, sqe, true);
     if (fl_op_polls(task) || fl_backend_knows(&task->runtime->backend, IORING_OP_SOCKET)) /* which is as old as the flag */
         sqe->ioprio = IORING_RECVSEND_POLL_FIRST;                                         /* what was tried here need not be tried there */
-    return is_drained(task, sqe) ? fl_op_run(task, sqe, true) : run(sqe);
+    return is_drained(task, sqe) ? receive_drained(task, sqe) : run(sqe);
 }
 
 /* A message; MSG_DONTWAIT: or none. */

@@ -228,8 +228,7 @@ int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
             return r;
     }
     enter(line, op);
-    add_relaxed(&ring->inflight, 1);   /* counter */
-    add_relaxed(&ring->operations, 1); /* counter */
+    fl_ring_begun(ring);
     return 0;
 }
 
@@ -325,10 +324,10 @@ static unsigned call_back(struct fl_ring *ring, struct fl_ring_op *out)
 {
     unsigned count = 0;
     for (struct fl_ring_op *next; out; out = next, count++) {
-        next = out->next;                /* it is gone when it has been told */
-        sub_relaxed(&ring->inflight, 1); /* counter */
+        next = out->next; /* it is gone when it has been told */
         out->done(out, (int32_t)out->events, 0);
     }
+    add_relaxed(&ring->ended, count); /* counter */
     return count;
 }
 

@@ -59,8 +59,9 @@ struct fl_ring {
     struct fl_lock lock;          /**< guards the submission side; epoll: everything */
     struct fl_lock reaping;       /**< guards the completion side; inside of no other, and none inside of it */
     _Atomic(uint32_t) queued;     /**< entries in the submission queue that the kernel has not been told of */
-    _Atomic(uint32_t) inflight;   /**< operations of callers that have not completed, queued ones included */
-    _Atomic(uint64_t) operations; /**< counter: ever queued by callers */
+    _Atomic(uint64_t) operations; /**< counter: ever queued by callers; written under `lock` */
+    _Atomic(uint64_t) ended;      /**< counter: of these, told of */
+    _Atomic(uint64_t) helped;     /**< counter: that the helpers carried out instead */
     const struct fl_backend *backend;
     int wake_fd;            /**< eventfd on which a multishot poll stands */
     _Atomic(int32_t) polls; /**< such polls that the kernel was told of, and whose end nobody has taken yet */
@@ -72,6 +73,19 @@ struct fl_ring {
         struct fl_epoll epoll;
     };
 };
+
+/** One more operation is queued; the lock is held. */
+FL_INLINE void fl_ring_begun(struct fl_ring *ring)
+{
+    store_relaxed(&ring->operations, load_relaxed(&ring->operations) + 1); /* counter: the lock orders those who write */
+}
+
+/** Whether operations of callers have not been told of yet, queued ones included. Any thread: a hint that may be true for a moment too long. */
+FL_INLINE bool fl_ring_inflight(struct fl_ring *ring)
+{
+    uint64_t ended = load_relaxed(&ring->ended);     /* hint: read first, or it might equal an older sum */
+    return load_relaxed(&ring->operations) != ended; /* hint: as above */
+}
 
 #define FL_RING_SHORTEST 1000 /* ns: what is worth while to ask the kernel for */
 #define FL_RING_SPIN 20000    /* ns: how long its owner may wait awake for what is due sooner than a sleep would end */
@@ -223,7 +237,7 @@ FL_INLINE void fl_ring_sleep_punctually(struct fl_ring *ring, int64_t timeout)
 FL_INLINE bool fl_ring_promising(struct fl_ring *ring)
 {
     if (unlikely(fl_ring_polls(ring)))
-        return load_relaxed(&ring->inflight) != 0 || fl_ring_ready(ring); /* hint: the owner's own, mostly */
+        return fl_ring_inflight(ring) || fl_ring_ready(ring);
     return fl_ring_ready(ring) || fl_ring_wants_kick(ring);
 }
 

@@ -16,7 +16,7 @@
  *      kernel, by a page fault on a buffer of somebody's, and completions must be seen meanwhile.
  *   2. The owner sleeps without the lock. Before that it flushes, so nothing that is queued waits for somebody who sleeps.
  *   3. A multishot poll on wake_fd stands whenever the owner sleeps, or its end is in the queue. The eventfd is never read: each write to it posts a completion anyway.
- *   4. inflight counts callers' operations between queueing and completion; a ring is not closed before it is zero (a carrier that
+ *   4. A ring is not closed before every operation of a caller has been told of (fl_ring_inflight; a carrier that
  *      exits with operations in flight has them cancelled by the kernel).
  *   5. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
  *      ends the owner's sleep, who arms a new one before the next.
@@ -108,8 +108,7 @@ int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
     io_uring_sqe_set_data(slot, op);
     fl_sanitizer_release(op);
     store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
-    add_relaxed(&ring->inflight, 1);                               /* counter */
-    add_relaxed(&ring->operations, 1);                             /* counter */
+    fl_ring_begun(ring);
     return 0;
 }
 
@@ -214,16 +213,18 @@ unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
     do {
         struct completion batch[BATCH];
         n = take_batch(ring, owner, batch, &stopped);
+        unsigned ended = 0;
         for (unsigned i = 0; i < n; i++) {
             struct fl_ring_op *op = batch[i].op;
             if (!op)
                 continue; /* the answer to a cancel: the operation's own completion tells */
             fl_sanitizer_acquire(op);
-            if (op != &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE))
-                sub_relaxed(&ring->inflight, 1); /* counter */
+            ended += op != &ring->wake_op && !(batch[i].flags & IORING_CQE_F_MORE);
             wake |= op == &ring->wake_op;
             op->done(op, batch[i].res, batch[i].flags);
         }
+        if (ended)
+            add_relaxed(&ring->ended, ended); /* counter */
         total += n;
         again = stopped ? !tried && rearm(ring) : n == BATCH;
         tried = tried || stopped; /* one that ends at once would do so again */

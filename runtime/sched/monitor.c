@@ -215,7 +215,7 @@ static void see(struct filch_runtime *runtime, struct view *view)
         struct fl_worker *w = runtime->workers[i];
         struct fl_record *record = &monitor->records[i];
         view->unstarted |= fl_deque_size_hint(&w->hot.deque_) != 0;
-        view->expected |= load_relaxed(&w->wheel.count) != 0 || load_relaxed(&w->ring.inflight) != 0; /* hint: looked at again */
+        view->expected |= load_relaxed(&w->wheel.count) != 0 || fl_ring_inflight(&w->ring); /* hint: looked at again */
         if (fl_is_relief(w) && is_at_rest(w)) {
             record->stalled = false;
             record->asked = 0;

@@ -110,7 +110,7 @@ static bool is_quiet(struct filch_runtime *runtime)
         struct fl_worker *w = runtime->workers[i];
         if (fl_is_relief(w) && load_relaxed(&w->sleeper.state) == FL_AWAKE && !load_acquire(&w->resting)) /* [duty] as for a call */
             return false;
-        if (load_relaxed(&w->wheel.count) || load_relaxed(&w->ring.inflight) ||
+        if (load_relaxed(&w->wheel.count) || fl_ring_inflight(&w->ring) ||
             load_relaxed(&w->pinned.count)) /* own: a worker that sleeps; the registering orders it */
             return false;
     }

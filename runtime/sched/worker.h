@@ -110,29 +110,30 @@ struct fl_worker {
     /* seldom */
     _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
     struct fl_company company;
-    unsigned index;                          /**< in the runtime's workers; reliefs come after the regular ones */
-    _Atomic(unsigned) host;                  /**< the regular worker on whose CPU it runs */
-    bool counted;                            /**< it takes part in the idle protocol */
-    _Atomic(uint32_t) duty;                  /**< enum fl_duty */
-    _Atomic(bool) resting;                   /**< a relief that can be called */
-    _Atomic(int64_t) blocked;                /**< since when its task has been in a call that was announced, ns; 0: it is in none */
-    _Atomic(int64_t) noticed;                /**< when it had last looked round before a stall that the monitor knows of, ns */
-    unsigned rounds;                         /**< looks round */
-    unsigned next_other;                     /**< whom it looks at next */
-    _Atomic(int64_t) stall_of;               /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
-    uint32_t held;                           /**< the state of `sleeper` while somebody holds it (sched/search.c); the monitor's lock */
-    uint32_t random;                         /**< xorshift state */
-    int32_t budget_full;                     /**< what budget starts at: fewer when tasks are long */
-    _Atomic(int64_t) looked;                 /**< when it last looked round, ns */
-    int64_t dug;                             /**< when it gave the oldest item a turn, ns */
-    int64_t asked;                           /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
-    unsigned source;                         /**< whose turn it is in fl_worker_injected */
-    bool inject_turn, deque_turn;            /**< whose turn it is when it looks round */
-    bool graves_turn;                        /**< the same where a deque ends in graves */
-    int64_t nap;                             /**< length of the next nap, ns */
-    int64_t theft_end, theft_cost;           /**< of the last theft; 0: judged */
-    uint64_t seen_dispatched;                /**< of the whole runtime, when it last lingered */
-    unsigned *victims;                       /**< indices of the others, nearest first */
+    uint32_t found, untried;       /**< how often attempts to receive find something, and receives since the last one (io/socket.c) */
+    unsigned index;                /**< in the runtime's workers; reliefs come after the regular ones */
+    _Atomic(unsigned) host;        /**< the regular worker on whose CPU it runs */
+    bool counted;                  /**< it takes part in the idle protocol */
+    _Atomic(uint32_t) duty;        /**< enum fl_duty */
+    _Atomic(bool) resting;         /**< a relief that can be called */
+    _Atomic(int64_t) blocked;      /**< since when its task has been in a call that was announced, ns; 0: it is in none */
+    _Atomic(int64_t) noticed;      /**< when it had last looked round before a stall that the monitor knows of, ns */
+    unsigned rounds;               /**< looks round */
+    unsigned next_other;           /**< whom it looks at next */
+    _Atomic(int64_t) stall_of;     /**< when it had last looked round before a stall on the CPU that somebody has noticed, ns */
+    uint32_t held;                 /**< the state of `sleeper` while somebody holds it (sched/search.c); the monitor's lock */
+    uint32_t random;               /**< xorshift state */
+    int32_t budget_full;           /**< what budget starts at: fewer when tasks are long */
+    _Atomic(int64_t) looked;       /**< when it last looked round, ns */
+    int64_t dug;                   /**< when it gave the oldest item a turn, ns */
+    int64_t asked;                 /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
+    unsigned source;               /**< whose turn it is in fl_worker_injected */
+    bool inject_turn, deque_turn;  /**< whose turn it is when it looks round */
+    bool graves_turn;              /**< the same where a deque ends in graves */
+    int64_t nap;                   /**< length of the next nap, ns */
+    int64_t theft_end, theft_cost; /**< of the last theft; 0: judged */
+    uint64_t seen_dispatched;      /**< of the whole runtime, when it last lingered */
+    unsigned *victims;             /**< indices of the others, nearest first */
     unsigned victim_class[FL_DISTANCES + 1]; /**< where each distance begins in victims */
     pthread_t thread;
     _Atomic(int) tid;
