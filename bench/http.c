@@ -10,8 +10,9 @@
  * what is not HTTP it is 400, and the end of the connection.
  *
  * Others may be the client. With --generator wrk it is wrk(1), with one thread, for whole seconds; its latencies are those of its own
- * report. With --generator none the server's port is said on stderr, and it serves for --seconds whoever comes; --port makes it the same
- * port in the warm-up and all runs. Requests are then counted by the server.
+ * report. Not to be run under SCHED_FIFO: wrk's main thread and its worker then wait for each other on the client's one CPU. With
+ * --generator none the server's port is said on stderr, and it serves for --seconds whoever comes; --port makes it the same port in the
+ * warm-up and all runs. Requests are then counted by the server.
  *
  * Checked: every byte of every reply of our own client, and that both sides have counted the same requests. */
 #include "bench.h"

@@ -42,8 +42,8 @@ void fl_ring_wake(struct fl_ring *ring)
 
 void fl_ring_cancelled(struct fl_ring *ring, struct fl_ring_op *op)
 {
+    add_relaxed(&ring->ended, 1); /* counter: first, since whoever is told may end the runtime */
     op->done(op, -ECANCELED, 0);
-    add_relaxed(&ring->ended, 1); /* counter */
 }
 
 int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
