@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The reader-writer lock: two counts and one queue for both sides. A reader that finds a writer waiting stands behind it, so writers don't starve; when a writer
- * leaves, all readers up to the next writer go on at once. What is given back is handed over: nobody who comes later gets between.
+/* The reader-writer lock: two counts and one queue for both sides, barging with a promise as in the mutex.
+ *
+ * A reader that finds a writer waiting stands behind it, so writers don't starve; when a writer leaves, all readers up to the next writer are woken at once. Until those who
+ * were woken are there, whoever comes may pass them: to hand the lock over to somebody who does not run yet would make all others wait for that, and each turn
+ * from then on cost a switch (eight tasks on two workers never came out of it). Who was woken and finds it taken goes back to the head of the queue, and is promised it: the next
+ * unlock that can hands it over.
  *
  * Invariants (under the lock)
  *   1. readers_ > 0 and writer_ exclude each other.
- *   2. With neither, the queue is empty. The first in the queue is a writer, or there is a writer.
+ *   2. waking_ counts those who were woken, not handed the lock, and have not tried yet. Meanwhile an unlock wakes nobody: the last of them takes the lock, or
+ *      finds somebody who holds it and will wake.
+ *   3. With neither readers nor a writer, nor anybody on the way, the queue is empty.
  * The waits cannot be cancelled, so a waiter that is taken out is always woken. */
 #include "sync/waitq.h"
 
@@ -12,14 +18,31 @@
 
 enum { READER = 0, WRITER = 1 };
 
+#define LOOKS 8 /* before parking: about what parking and being woken costs */
+#define PAUSE 5 /* between two of them */
+
+struct turn {
+    struct fl_waiter waiter;
+    unsigned tries;
+    bool given; /* the lock was handed over */
+};
+
+static struct turn *turn_of(struct fl_waiter *w)
+{
+    return fl_container_of(w, struct turn, waiter);
+}
+
 static struct fl_lock *lock_of(filch_rwlock *rwlock)
 {
     return (struct fl_lock *)&rwlock->lock_;
 }
 
-static bool take(filch_rwlock *rwlock, uint32_t kind, const void *self)
+/* @param woken whether it has waited: nobody goes before it */
+static bool take(filch_rwlock *rwlock, uint32_t kind, const void *self, bool woken)
 {
-    if (rwlock->writer_ || rwlock->first_ || (kind == WRITER && rwlock->readers_ > 0))
+    if (rwlock->writer_ || (kind == WRITER && rwlock->readers_ > 0))
+        return false;
+    if (rwlock->first_ && rwlock->waking_ == 0 && !woken)
         return false;
     if (kind == WRITER)
         rwlock->writer_ = self;
@@ -32,7 +55,7 @@ static bool try_take(filch_rwlock *rwlock, uint32_t kind)
 {
     const void *self = fl_caller();
     fl_lock_take(lock_of(rwlock));
-    bool got = take(rwlock, kind, self);
+    bool got = take(rwlock, kind, self, false);
     fl_lock_give(lock_of(rwlock));
     return got;
 }
@@ -44,23 +67,46 @@ static const void *holder(const void *rwlock)
 
 static const struct fl_why locks = {"rwlock", holder};
 
+/* Tries, or stands in line. @return whether the caller has it */
+static bool take_or_stand(filch_rwlock *rwlock, struct turn *turn)
+{
+    struct fl_waiter *w = &turn->waiter;
+    const void *self = w->data;
+    bool woken = turn->tries > 0;
+    fl_lock_take(lock_of(rwlock));
+    rwlock->waking_ -= woken;
+    bool got = take(rwlock, w->kind, self, woken), own = rwlock->writer_ == self && !got;
+    if (!got && !own) {
+        if (woken)
+            fl_waitq_prepend(FL_WAITQ(rwlock), w);
+        else
+            fl_waitq_append(FL_WAITQ(rwlock), w);
+        turn->tries++;
+    }
+    fl_lock_give(lock_of(rwlock));
+    if (own)
+        fl_misuse("filch_rwlock: the caller writes under this lock already", "rwlock", rwlock, self);
+    return got;
+}
+
 static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
 {
-    const void *self = fl_caller();
+    for (unsigned i = 0; i < LOOKS; i++) {
+        for (unsigned turn = 0; turn < PAUSE; turn++)
+            fl_relax();
+        if (try_take(rwlock, kind))
+            return;
+    }
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
-    struct fl_waiter w = {.task = task, .kind = kind, .data = (void *)(uintptr_t)self};
-    fl_wake_arm(task, false);
-    fl_lock_take(lock_of(rwlock));
-    bool got = take(rwlock, kind, self), own = rwlock->writer_ == self;
-    if (!got && !own)
-        fl_waitq_append(FL_WAITQ(rwlock), &w);
-    fl_lock_give(lock_of(rwlock));
-    if (!got && own)
-        fl_misuse("filch_rwlock: the caller writes under this lock already", "rwlock", rwlock, self);
-    if (got)
-        fl_wait_end(task);
-    else
+    struct turn turn = {.waiter = {.task = task, .kind = kind, .data = (void *)(uintptr_t)fl_caller()}};
+    do {
+        fl_wake_arm(task, false);
+        if (take_or_stand(rwlock, &turn)) {
+            fl_wait_end(task);
+            return;
+        }
         fl_wait(task, &locks, rwlock, false);
+    } while (!turn.given);
 }
 
 void filch_rwlock_read(filch_rwlock *rwlock)
@@ -85,25 +131,31 @@ bool filch_rwlock_try_write(filch_rwlock *rwlock)
     return try_take(rwlock, WRITER);
 }
 
-/* Nobody has it: gives it to the first in the queue. @return who must be woken, linked by `next`. */
+/* Nobody has it: calls the first in the queue, and if that is a reader those behind it up to the next writer; gives it to them if the first was promised
+ * it. @return who must be woken, linked by `next`. */
 static struct fl_waiter *pass_on(filch_rwlock *rwlock)
 {
     struct fl_waitq *q = FL_WAITQ(rwlock);
-    struct fl_waiter *first = fl_waitq_take(q), *last = first, *next;
-    if (!first)
+    struct fl_waiter *first = fl_waitq_first(q), *last = NULL, *w;
+    if (!first || rwlock->waking_ > 0)
         return NULL;
-    if (first->kind == WRITER) {
-        rwlock->writer_ = first->data;
-        first->next = NULL;
-        return first;
-    }
-    rwlock->readers_ = 1;
-    while ((next = fl_waitq_first(q)) && next->kind == READER) {
-        last->next = fl_waitq_take(q);
-        last = last->next;
-        rwlock->readers_++;
+    bool given = turn_of(first)->tries > 1;
+    int32_t count = 0;
+    while ((w = fl_waitq_first(q)) && (!last || (w->kind == READER && last->kind == READER))) {
+        fl_waitq_remove(q, w);
+        turn_of(w)->given = given;
+        count++;
+        if (last)
+            last->next = w;
+        last = w;
     }
     last->next = NULL;
+    if (!given)
+        rwlock->waking_ = (uint32_t)count;
+    else if (first->kind == WRITER)
+        rwlock->writer_ = first->data;
+    else
+        rwlock->readers_ = count;
     return first;
 }
 

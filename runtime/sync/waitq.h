@@ -61,6 +61,19 @@ FL_INLINE void fl_waitq_append(struct fl_waitq *q, struct fl_waiter *w)
     w->queued = true;
 }
 
+FL_INLINE void fl_waitq_prepend(struct fl_waitq *q, struct fl_waiter *w)
+{
+    struct fl_waiter *first = fl_waitq_first(q);
+    w->prev = NULL;
+    w->next = first;
+    if (first)
+        first->prev = w;
+    else
+        q->last = w;
+    store_relaxed(&q->first, w); /* own: the object's lock */
+    w->queued = true;
+}
+
 FL_INLINE void fl_waitq_remove(struct fl_waitq *q, struct fl_waiter *w)
 {
     if (w->prev)
@@ -123,6 +136,7 @@ FL_INLINE unsigned fl_waitq_wake_all(struct fl_waiter *w)
     unsigned woken = 0;
     while (w) {
         struct fl_waiter *next = w->next;
+        __builtin_prefetch(next);
         woken += fl_waitq_wake(w);
         w = next;
     }

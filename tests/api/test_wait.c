@@ -216,15 +216,6 @@ static int write_alone(void *arg)
     return 0;
 }
 
-static int read_after_the_writer(void *arg)
-{
-    struct book *book = arg;
-    filch_rwlock_read(&book->lock);
-    must(atomic_load(&book->written) == 1);
-    filch_rwlock_unlock(&book->lock);
-    return 0;
-}
-
 static int use_book(void *arg)
 {
     struct book *book = arg;
@@ -244,12 +235,11 @@ static int use_book(void *arg)
         filch_rwlock_unlock(&book->lock);
         filch_yield();
     }
-    must(filch_spawn(&s, read_after_the_writer, book) == 0);
     must(filch_join(&s) == 0);
     return 0;
 }
 
-Test(wait, readers_share_writers_are_alone_and_neither_starves)
+Test(wait, readers_share_writers_are_alone_and_stand_before_later_readers)
 {
     int refused = 0; /* a slow machine may be too late to see it, but not each time */
     FOR_EACH_CONFIG(config, every_config)
@@ -259,6 +249,55 @@ Test(wait, readers_share_writers_are_alone_and_neither_starves)
         refused += atomic_load(&book.refused);
     }
     must(refused > 0);
+}
+
+typedef void take_rwlock(filch_rwlock *rwlock);
+
+struct siege {
+    filch_rwlock lock;
+    take_rwlock *hogs, *others;
+    atomic_int turns; /* of the hogs, while somebody else waits or is about to */
+    atomic_bool over;
+};
+
+/* Holds it whenever another one of them gives it back, and takes it again as soon as it has given it back. */
+static int hog_lock(void *arg)
+{
+    struct siege *siege = arg;
+    while (!atomic_load(&siege->over)) {
+        siege->hogs(&siege->lock);
+        must(atomic_fetch_add(&siege->turns, 1) < 100000);
+        filch_yield();
+        filch_rwlock_unlock(&siege->lock);
+    }
+    return 0;
+}
+
+static int besiege(void *arg)
+{
+    enum { HOGS = 4, TURNS = 50 };
+    struct siege *siege = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < HOGS; i++)
+        must(filch_spawn(&s, hog_lock, siege) == 0);
+    for (int i = 0; i < TURNS; i++) {
+        siege->others(&siege->lock);
+        atomic_store(&siege->turns, 0);
+        filch_rwlock_unlock(&siege->lock);
+        filch_yield();
+    }
+    atomic_store(&siege->over, true);
+    return filch_join(&s);
+}
+
+Test(wait, who_takes_a_reader_writer_lock_again_and_again_starves_nobody)
+{
+    static take_rwlock *const ways[] = {filch_rwlock_read, filch_rwlock_write};
+    FOR_EACH_CONFIG(config, every_config)
+    for (int way = 0; way < 4; way++) {
+        struct siege siege = {.hogs = ways[way & 1], .others = ways[way >> 1]};
+        must(filch_run(config, besiege, &siege) == 0);
+    }
 }
 
 Test(wait, giving_back_a_lock_that_nobody_has_panics, .signal = SIGABRT)

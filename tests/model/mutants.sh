@@ -18,6 +18,7 @@ ungiven='gift == 1'                                           # the task does no
 forgotten='Liveness violation'                                # somebody waits for ever
 lost='count == '                                              # two were inside
 left='mutex->word_ == 0'                                      # nobody has it or waits, and it says otherwise
+stolen='does not hold this mutex'                              # somebody else has taken it, too
 unordered='Unordered writes'                                  # two write, and nothing orders them
 twofold='received.i. == sent.i.|happened|before == 0'           # a value that was sent is not received, or one that was not is
 queued='somebody waits at this channel'                        # who has gone on still stands in the line
@@ -221,41 +222,44 @@ notices join 7 'rc11 imm' 'a put does not release what the child needs' "$memory
 # ---- mutex ----
 m=runtime/sync/mutex.c
 notices mutex 1 'rc11 imm' 'taking it at once does not acquire' "$race|$lost" $m \
-    '/^void filch_mutex_lock/,/^}/s/cas_acquire/cas_relaxed/'
+    '/^static bool grab/,/^}/s/or_acquire(word_of(mutex), HELD)/atomic_fetch_or_explicit(word_of(mutex), HELD, memory_order_relaxed)/'
 notices mutex 6 'rc11 imm' 'trying does not acquire' "$race|$lost" $m \
     '/^static bool take/,/^}/s/cas_acquire/cas_relaxed/'
 notices mutex 1 'rc11 imm' 'giving it back at once does not release' "$race|$lost" $m \
     '/^void filch_mutex_unlock/,/^}/s/cas_release/cas_relaxed/'
-notices mutex 5 'rc11 imm' 'giving it back with nobody to wake does not release' "$race|$unordered|$lost" $m \
-    '/^static FL_NOINLINE void unlock_slow/,/^}/s/cas_release/cas_relaxed/'
-notices mutex 5 'rc11 imm' 'giving it back with somebody to wake does not release' "$race|$unordered|$lost|$forgotten" $m \
-    '/^static FL_NOINLINE void unlock_slow/,/^}/s/store_release(word_of(mutex), w->given/store_relaxed(word_of(mutex), w->given/'
+notices mutex 5 'rc11 imm' 'giving it back with others in line does not release' "$race|$unordered|$lost|$forgotten" $m \
+    '/^static FL_NOINLINE void unlock_slow/,/^}/s/store_release(word_of(mutex), rest/store_relaxed(word_of(mutex), rest/'
 notices mutex 5 'rc11 imm' 'the list is locked relaxed' "$race|$unordered|$lost|$memory|$forgotten" $m \
     '/^static uint32_t lock/,/^}/s/cas_acquire/cas_relaxed/'
 notices mutex 1 'rc11 imm' 'unlock does not look who is queued' "$forgotten" $m \
-    's/(QUEUED | WAKING | LOCKED)) != QUEUED)/LOCKED) != QUEUED)/'
+    '/^static bool is_wanted/,/^}/s/(word & (QUEUED | WAKING)) == QUEUED/false/'
+notices mutex 1 'rc11 imm' 'it is given back under the hands of who works on the list' "$forgotten|$left" $m \
+    '/^void filch_mutex_unlock/,/^}/s/is_wanted(word)/is_wanted(word \& ~LOCKED)/'
+notices mutex 3 'rc11 imm' 'who has locked the list takes it for his' "$race|$lost|$stolen" $m \
+    's/!(word & HELD) && grab(mutex)/!(word \& HELD) \&\& (grab(mutex), true)/'
 notices mutex 1 'rc11 imm' 'it is armed again once others know of the wait' "$forgotten" $m \
     's/^        fl_wait(task, &locks/        fl_wake_arm(task, false);\n&/'
 notices mutex 1 'rc11 imm' 'it is free by now, and waited for all the same' "$forgotten" $m \
-    '/^static FL_NOINLINE void lock_slow/,/^}/s/if (!(word & HELD)) {/if (false) {/'
+    '/^static FL_NOINLINE void lock_slow/,/^}/s/!(word & HELD) && grab(mutex)/false/'
 notices mutex 5 'rc11 imm' 'who was woken takes it and is still on its way' "$forgotten|$left" $m \
     's/if (take(mutex, WAKING))/if (take(mutex, 0))/'
 notices mutex 3 'rc11 imm' 'who goes back into the list is still on its way' "$forgotten" $m \
     's/store_release(word_of(mutex), (word | QUEUED) & ~clear)/store_release(word_of(mutex), word | QUEUED)/'
 notices mutex 3 'rc11 imm' 'what is handed over is free too' "$race|$lost" $m \
-    's/w->given ? rest : (rest & ~HELD) | WAKING/(rest \& ~HELD) | (w->given ? 0 : WAKING)/'
+    's/w->given ? word : rest | WAKING/w->given ? rest : rest | WAKING/'
 notices mutex 3 'rc11 imm' 'what was promised is not taken' "$forgotten" $m \
     's/^        if (w.given)$/        if (false)/'
 notices mutex 5 'rc11 imm' 'the list keeps only who came last' "$forgotten" $m \
     's/((struct waiter \*)mutex->tail_)->next = &w;/mutex->head_ = \&w;/'
 notices mutex 1 'rc11 imm' 'the list is empty and says it is not' "$memory|$left" $m \
-    's/w->next ? word : word & ~QUEUED/word/'
+    's/(w->next ? ~0u : ~QUEUED)/~0u/'
 notices mutex 7 'rc11' 'the owner is cleared behind the last touch' "$memory" $m \
     '/^void filch_mutex_unlock/,/^}/s/^    store_relaxed(owner_of(mutex), NULL);.*//' \
     's/^        unlock_slow(mutex);/&\n    store_relaxed(owner_of(mutex), NULL);/'
 notices mutex 3 'rc11' 'the promise is written once it was claimed' "$memory|$race" $m \
-    's/^    w->given = w->tries > 1;$/    bool given = w->tries > 1;/' \
-    's/store_release(word_of(mutex), w->given/store_release(word_of(mutex), given/' 's/^    fl_wake(task, 0, false);/&\n    w->given = given;/'
+    's/^    struct fl_task \*task = NULL;$/&\n    struct waiter *promised = NULL;/' \
+    's/^        w->given = w->tries > 1;$/        promised = w->tries > 1 ? w : NULL;/' 's/w->given ? word/promised ? word/' \
+    's/^        fl_wake(task, 0, false);/&\n    if (promised)\n        promised->given = true;/'
 
 # ---- chan ----
 c=runtime/sync/chan.c q=runtime/sync/waitq.h
