@@ -310,6 +310,8 @@ static void look_at_others(struct fl_worker *w, int64_t now)
 
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
+    if (unlikely(w->fifo) && fl_relief_shares(w))
+        sched_yield();            /* tasks here may wait, by yielding, for what only the other can do */
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
         fl_steal_give(w);
     int64_t now = fl_clock(), took = now - load_relaxed(&w->looked); /* own: its own */
@@ -500,6 +502,7 @@ void *fl_worker_main(void *arg)
     pthread_setname_np(pthread_self(), name);
     if (runtime->pin && !fl_is_relief(w))
         store_relaxed(&w->cpu, fl_topology_pin(&runtime->topology, w->index)); /* init: published by tid */
+    w->fifo = (sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO;
     filch_worker_tls_ = &w->hot;
     thread_bounds(w);
     w->err = &errno;

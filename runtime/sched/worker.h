@@ -113,6 +113,7 @@ struct fl_worker {
     uint32_t found, untried;       /**< how often attempts to receive find something, and receives since the last one (io/socket.c) */
     unsigned index;                /**< in the runtime's workers; reliefs come after the regular ones */
     _Atomic(unsigned) host;        /**< the regular worker on whose CPU it runs */
+    bool fifo;                     /**< its carrier is real-time without time slices: those on one CPU take turns only if they yield */
     bool counted;                  /**< it takes part in the idle protocol */
     _Atomic(uint32_t) duty;        /**< enum fl_duty */
     _Atomic(bool) resting;         /**< a relief that can be called */
