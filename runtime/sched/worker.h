@@ -314,9 +314,8 @@ FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
         return;
     __builtin_prefetch(&far->sp, 1);
     char *sp = near->sp;
-    __builtin_prefetch(sp, 1);
-    __builtin_prefetch(sp + FL_LINE, 1);
-    __builtin_prefetch(sp + 2 * FL_LINE, 1);
+    for (int line = 0; line < 7; line++)
+        __builtin_prefetch(sp + line * FL_LINE, 1);
 }
 
 /** Tells the scope whose children ended here how many did. @return its joiner, if that was all it waited for: the caller must run it or make it ready. */
