@@ -18,8 +18,7 @@
 
 enum { READER = 0, WRITER = 1 };
 
-#define LOOKS 8 /* before parking: about what parking and being woken costs */
-#define PAUSE 5 /* between two of them */
+#define LOOKS 6 /* before parking, each after twice as long: in all about what parking and being woken costs */
 
 struct turn {
     struct fl_waiter waiter;
@@ -60,6 +59,16 @@ static bool try_take(filch_rwlock *rwlock, uint32_t kind)
     return got;
 }
 
+/* The same, but not if somebody else is at work on it: to wait right there would keep him waiting. */
+static bool take_at_once(filch_rwlock *rwlock, uint32_t kind)
+{
+    if (!fl_lock_try(lock_of(rwlock)))
+        return false;
+    bool got = take(rwlock, kind, fl_caller(), false);
+    fl_lock_give(lock_of(rwlock));
+    return got;
+}
+
 static const void *holder(const void *rwlock)
 {
     return ((const filch_rwlock *)rwlock)->writer_;
@@ -92,9 +101,9 @@ static bool take_or_stand(filch_rwlock *rwlock, struct turn *turn)
 static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
 {
     for (unsigned i = 0; i < LOOKS; i++) {
-        for (unsigned turn = 0; turn < PAUSE; turn++)
+        for (unsigned pause = 0; pause < 1u << i; pause++)
             fl_relax();
-        if (try_take(rwlock, kind))
+        if (take_at_once(rwlock, kind))
             return;
     }
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
@@ -111,13 +120,13 @@ static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
 
 void filch_rwlock_read(filch_rwlock *rwlock)
 {
-    if (unlikely(!try_take(rwlock, READER)))
+    if (unlikely(!take_at_once(rwlock, READER)))
         take_slow(rwlock, READER);
 }
 
 void filch_rwlock_write(filch_rwlock *rwlock)
 {
-    if (unlikely(!try_take(rwlock, WRITER)))
+    if (unlikely(!take_at_once(rwlock, WRITER)))
         take_slow(rwlock, WRITER);
 }
 
