@@ -157,12 +157,6 @@ void fl_monitor_stirred(struct filch_runtime *runtime)
     (void)runtime;
 }
 
-bool fl_relief_shares(const struct fl_worker *w)
-{
-    (void)w;
-    return false;
-}
-
 struct fl_task *fl_relief_aside(struct fl_worker *w)
 {
     (void)w;

@@ -104,8 +104,8 @@ FILCH_API void filch_cond_signal(filch_cond *cond);
 /** Wakes all that wait. Context: task or any thread, never parks. */
 FILCH_API void filch_cond_broadcast(filch_cond *cond);
 
-/** A lock that many may hold to read, or one to write. First come first served, but for who comes while those whose turn it is are waking up: it may pass them, once or
- * twice. Neither side starves. All-zero is unlocked. */
+/** A lock that many may hold to read, or one to write. First come first served, but for who comes while those whose turn it is are being woken: it may pass them, until
+ * they are there, and once. Neither side starves. All-zero is unlocked. */
 typedef struct filch_rwlock {
     uint32_t lock_;
     int32_t readers_;
@@ -114,7 +114,7 @@ typedef struct filch_rwlock {
     uint32_t waking_;
 } filch_rwlock;
 
-/** Locks for reading; waits behind writers that came before. Not to be taken twice by the same task: a writer in between would wait for ever.
+/** Locks for reading; waits behind writers that wait. Not to be taken twice by the same task: a writer in between would wait for ever.
  * Cannot fail and cannot be cancelled. Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS void filch_rwlock_read(filch_rwlock *rwlock);
 

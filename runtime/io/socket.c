@@ -92,7 +92,7 @@ static int receive_drained(struct fl_task *task, const struct io_uring_sqe *sqe)
     if (!is_worth_trying(task, w))
         return fl_op_run(task, sqe, true);
     int r = try_(task, sqe);
-    w->found += (r == -EAGAIN ? 0 : FOUND_ALL / FOUND_MEMORY) - w->found / FOUND_MEMORY;
+    w->found += (r < 0 ? 0 : FOUND_ALL / FOUND_MEMORY) - w->found / FOUND_MEMORY;
     return finish(task, sqe, r);
 }
 

@@ -80,10 +80,11 @@ FL_INLINE void fl_ring_begun(struct fl_ring *ring)
     store_relaxed(&ring->operations, load_relaxed(&ring->operations) + 1); /* counter: the lock orders those who write */
 }
 
-/** Whether operations of callers have not been told of yet, queued ones included. Any thread: a hint that may be true for a moment too long. */
+/** Whether operations of callers have not been told of yet, queued ones included. Any thread: a hint, since two sums are read one after the other; sure for who knows
+ * that its owner sleeps and nobody else reaps. */
 FL_INLINE bool fl_ring_inflight(struct fl_ring *ring)
 {
-    uint64_t ended = load_relaxed(&ring->ended);     /* hint: read first, or it might equal an older sum */
+    uint64_t ended = load_relaxed(&ring->ended);     /* hint: read first, it is the one that follows */
     return load_relaxed(&ring->operations) != ended; /* hint: as above */
 }
 

@@ -17,10 +17,7 @@
  *   REST   sleeps in its ring, for ever, or until a timer or an operation ends that a task left on it: whom that wakes it passes on. Its carrier is the cache:
  *          no thread ends before the runtime does, because the kernel cancels what a thread has submitted when it exits.
  *
- * Host and relief share a CPU by the kernel's time slices. Under SCHED_FIFO there are none: there they yield to each other at their look rounds, or tasks that wait
- * on one by yielding would wait for ever for the other.
- *
- * Host and relief share a CPU by the kernel's time slices. Under SCHED_FIFO there are none: there they yield to each other at their look rounds, or tasks that wait
+ * Host and relief share a CPU by the kernel's time slices. Under SCHED_FIFO there are none: there a worker yields at each look round, or tasks that wait
  * on one by yielding would wait for ever for the other.
  *
  * Invariants
@@ -119,17 +116,6 @@ void fl_relief_assign(struct fl_worker *w, enum fl_duty duty)
     fl_lock_give(&runtime->monitor.lock);
     fl_idle_claim(&runtime->idle, &w->sleeper); /* it may sleep as any other */
     fl_ring_wake(&w->ring);
-}
-
-bool fl_relief_shares(const struct fl_worker *w)
-{
-    const struct filch_runtime *runtime = w->runtime;
-    bool shares = fl_is_relief(w);
-    for (unsigned i = runtime->count; !shares && i < fl_total(runtime); i++) {
-        struct fl_worker *relief = runtime->workers[i];
-        shares = load_relaxed(&relief->host) == w->index && !load_relaxed(&relief->resting); /* hint: asked again at the next look round */
-    }
-    return shares;
 }
 
 /* Gives what is ready here to everybody. @return whether anything was. */

@@ -18,9 +18,6 @@ bool fl_relief_call(struct filch_runtime *runtime, unsigned host, enum fl_duty d
 /** Changes the duty of one that was called. Any thread; never waits. */
 void fl_relief_assign(struct fl_worker *relief, enum fl_duty duty);
 
-/** Whether another carrier may want the CPU of this one: its host, or a relief that does not rest. Its owner; a hint. */
-bool fl_relief_shares(const struct fl_worker *w);
-
 /** What a relief does that is out of work and has not full duty: rests, or serves what is ready.
  * @return a task; NULL: it has full duty now and searches as any worker, or the runtime ends */
 struct fl_task *fl_relief_aside(struct fl_worker *w);

@@ -310,13 +310,15 @@ static void look_at_others(struct fl_worker *w, int64_t now)
 
 struct fl_task *fl_worker_look_round(struct fl_worker *w)
 {
-    if (unlikely(w->fifo) && fl_relief_shares(w))
-        sched_yield();            /* tasks here may wait, by yielding, for what only the other can do */
     if (load_relaxed(&w->beggar)) /* hint: it asks again */
         fl_steal_give(w);
-    int64_t now = fl_clock(), took = now - load_relaxed(&w->looked); /* own: its own */
-    store_relaxed(&w->looked, now);                                  /* hint: others see by it whether it is stalled */
-    if (unlikely(took > LONG) && load_relaxed(&w->stall_of) == now - took && w->hot.current_) /* hint: it may be noticed too late */
+    int64_t before = load_relaxed(&w->looked), now = fl_clock(), took = now - before; /* own: its own */
+    if (unlikely(w->fifo)) {
+        sched_yield(); /* tasks here may wait, by yielding, for what only another carrier on this CPU can do */
+        now = fl_clock();
+    }
+    store_relaxed(&w->looked, now);                                                       /* hint: others see by it whether it is stalled */
+    if (unlikely(took > LONG) && load_relaxed(&w->stall_of) == before && w->hot.current_) /* hint: it may be noticed too late */
         fl_worker_task(w)->flags |= FL_TASK_HOG;
     if (took < LOOK_EVERY / 2)
         w->budget_full = w->budget_full * 2 < BUDGET_MAX ? w->budget_full * 2 : BUDGET_MAX;

@@ -70,9 +70,10 @@ static uint32_t lock(filch_mutex *mutex)
 /* Takes the mutex if it is free. (Here and below each turn looks anew: a checker can tell then that waiting changes nothing.) */
 static bool take(filch_mutex *mutex, uint32_t clear)
 {
+    unsigned turn = 0;
     for (uint32_t word; !((word = load_relaxed(word_of(mutex))) & HELD);) { /* hint: the swap decides */
         if (word & LOCKED)
-            fl_relax();
+            turn = fl_lock_pause(turn);
         else if (cas_acquire(word_of(mutex), &word, (word | HELD) & ~clear)) /* [hold] pairs with filch_mutex_unlock */
             return true;
     }

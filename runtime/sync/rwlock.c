@@ -8,8 +8,8 @@
  *
  * Invariants (under the lock)
  *   1. readers_ > 0 and writer_ exclude each other.
- *   2. waking_ counts those who were woken, not handed the lock, and have not tried yet. Meanwhile an unlock wakes nobody: the last of them takes the lock, or
- *      finds somebody who holds it and will wake.
+ *   2. waking_ counts those who were woken, not handed the lock, and have not tried yet. Meanwhile an unlock wakes nobody whom it does not hand the lock: the last of
+ *      them takes it, or finds somebody who holds it and will wake.
  *   3. With neither readers nor a writer, nor anybody on the way, the queue is empty.
  * The waits cannot be cancelled, so a waiter that is taken out is always woken. */
 #include "sync/waitq.h"
@@ -146,9 +146,9 @@ static struct fl_waiter *pass_on(filch_rwlock *rwlock)
 {
     struct fl_waitq *q = FL_WAITQ(rwlock);
     struct fl_waiter *first = fl_waitq_first(q), *last = NULL, *w;
-    if (!first || rwlock->waking_ > 0)
+    bool given = first && turn_of(first)->tries > 1;
+    if (!first || (rwlock->waking_ > 0 && !given))
         return NULL;
-    bool given = turn_of(first)->tries > 1;
     int32_t count = 0;
     while ((w = fl_waitq_first(q)) && (!last || (w->kind == READER && last->kind == READER))) {
         fl_waitq_remove(q, w);

@@ -3,8 +3,7 @@
  * peers are quick. They are counted, by a recv that stands before libc's. */
 #include "pairs.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <dlfcn.h>
 
 TestSuite(attempts, .timeout = 100);
 
@@ -16,7 +15,7 @@ static atomic_int attempts;
 FILCH_API ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
     atomic_fetch_add(&attempts, 1);
-    return syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL);
+    return ((__typeof__(&recv))dlsym(RTLD_NEXT, "recv"))(fd, buf, len, flags);
 }
 
 static bool is_on_uring(void)
@@ -33,7 +32,7 @@ static uint64_t operations(void)
 
 struct talk {
     int ends[2];
-    bool waits;
+    atomic_bool waits;
 };
 
 /* Each message has room to spare: the socket is drained by it. */
@@ -42,7 +41,7 @@ static int receive(void *arg)
     struct talk *talk = arg;
     char buf[8];
     for (int i = 0; i < MESSAGES; i++) {
-        talk->waits = true;
+        atomic_store(&talk->waits, true);
         must(filch_recv(talk->ends[0], buf, sizeof buf, 0) == 1);
     }
     return 0;
@@ -53,9 +52,9 @@ static int send_late(void *arg)
 {
     struct talk *talk = arg;
     for (int i = 0; i < MESSAGES; i++) {
-        while (!talk->waits)
+        while (!atomic_load(&talk->waits))
             filch_yield();
-        talk->waits = false;
+        atomic_store(&talk->waits, false);
         must(send(talk->ends[1], "x", 1, 0) == 1);
     }
     return 0;
@@ -76,15 +75,15 @@ static int count_in_vain(void *arg)
     unix_pair(talk.ends);
     atomic_store(&attempts, 0);
     talk_with_late(&talk);
-    must(atomic_load(&attempts) <= allowed);
+    must(atomic_load(&attempts) > MESSAGES / 32 && atomic_load(&attempts) <= allowed);
     close_pair(talk.ends);
     return 0;
 }
 
 Test(attempts, few_are_made_in_vain)
 {
-    must(filch_run(&(filch_config){.workers = 1}, count_in_vain, NULL) == 0);
-    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_EPOLL}, count_in_vain, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE}, count_in_vain, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE, .io = FILCH_IO_EPOLL}, count_in_vain, NULL) == 0);
 }
 
 static int learn_again(void *arg)
@@ -106,5 +105,5 @@ static int learn_again(void *arg)
 
 Test(attempts, they_come_back_where_they_find_something)
 {
-    must(filch_run(&(filch_config){.workers = 1}, learn_again, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE}, learn_again, NULL) == 0);
 }

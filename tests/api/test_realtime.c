@@ -38,5 +38,30 @@ Test(realtime, who_waits_by_yields_on_a_relief_lets_the_stalled_one_come_back)
         cr_skip_test("SCHED_FIFO is not allowed here");
     alarm(20); /* the law's own runner may get no turn */
     for (int waiters = 1; waiters <= 3; waiters++)
-        must(filch_run(&(filch_config){.workers = 1}, stall_and_come_back, &waiters) == 0);
+        must(filch_run(&(filch_config){.workers = 1, .pin = FILCH_PIN_CORES}, stall_and_come_back, &waiters) == 0);
+}
+
+static int set_flag(void *arg)
+{
+    atomic_store((atomic_bool *)arg, true);
+    return 0;
+}
+
+static int await_an_isolated_one(void *arg)
+{
+    atomic_bool over = false;
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &(filch_task_options){.isolated = true}, set_flag, &over) == 0);
+    while (!atomic_load(&over))
+        filch_yield();
+    return filch_join(&s);
+}
+
+Test(realtime, who_waits_by_yields_lets_an_isolated_task_go_on)
+{
+    if (!become_realtime())
+        cr_skip_test("SCHED_FIFO is not allowed here");
+    alarm(20);
+    must(filch_run(&(filch_config){.workers = 1, .pin = FILCH_PIN_CORES}, await_an_isolated_one, NULL) == 0);
 }

@@ -266,7 +266,7 @@ static int hog_lock(void *arg)
     struct siege *siege = arg;
     while (!atomic_load(&siege->over)) {
         siege->hogs(&siege->lock);
-        must(atomic_fetch_add(&siege->turns, 1) < 100000);
+        must(atomic_fetch_add(&siege->turns, 1) < 50000000);
         filch_yield();
         filch_rwlock_unlock(&siege->lock);
     }

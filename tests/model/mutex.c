@@ -11,7 +11,8 @@
  *   4  the same with two times, and the other is a task
  *   5  three threads
  *   6  one waits while two hold it, one of whom only tries
- *   7  whoever unlocks last frees it */
+ *   7  whoever unlocks last frees it
+ *   8  the same with three */
 #include "waits.h"
 
 #ifndef FL_MUTEX_SPINS
