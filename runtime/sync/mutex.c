@@ -29,9 +29,9 @@
 #define QUEUED 4u
 #define WAKING 8u
 
+/* Looks at a held mutex before parking, each after twice as long: in all about what parking and being woken costs. */
 #ifndef FL_MUTEX_SPINS
-#define FL_MUTEX_SPINS \
-    6 /* looks at a held mutex before parking, each after twice as long: in all about what parking and being woken costs */
+#define FL_MUTEX_SPINS 6
 #endif
 
 struct waiter {
