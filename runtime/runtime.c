@@ -25,7 +25,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,26 +186,17 @@ int fl_thread_spawn(struct filch_runtime *runtime, struct fl_task *task, size_t 
     w->hot.kind_ = FL_KIND_THREAD;
     fl_worker_set_task(w, task);
     task->flags = FL_TASK_THREAD;
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     size_t size = (size_t)1 << (FL_STACK_MIN_SHIFT + runtime->stack_class);
-    size = size > stack_size ? size : stack_size;
-    if (size >= (size_t)PTHREAD_STACK_MIN)
-        pthread_attr_setstacksize(&attr, size);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    add_relaxed(&runtime->threads, 1); /* [threads] the caller is counted itself, so it is not waited for yet */
     pthread_t thread;
-    int r = pthread_create(&thread, &attr, thread_main, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    if (r != 0) {
+    add_relaxed(&runtime->threads, 1); /* [threads] the caller is counted itself, so it is not waited for yet */
+    int r = fl_thread_start(&thread, size > stack_size ? size : stack_size, &runtime->cpus, thread_main, w);
+    if (r < 0) {
         sub_relaxed(&runtime->threads, 1); /* [threads] as above */
         free(w);
+        return r;
     }
-    return -r;
+    pthread_detach(thread);
+    return 0;
 }
 
 /* ---- start ---- */
@@ -258,31 +248,21 @@ static void end_threads(struct filch_runtime *runtime, unsigned started)
 
 static int start_threads(struct filch_runtime *runtime)
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
-    int r = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, THREAD_STACK);
     unsigned started = 0;
+    int r = 0;
     while (started < runtime->count && r == 0) {
         struct fl_worker *w = runtime->workers[started];
-        r = pthread_create(&w->thread, &attr, fl_worker_main, w);
-        if (r == EINVAL) /* a program with much static TLS needs more */
-            r = pthread_create(&w->thread, NULL, fl_worker_main, w);
+        r = fl_thread_start(&w->thread, THREAD_STACK, NULL, fl_worker_main, w);
         started += r == 0;
     }
-    pthread_attr_destroy(&attr);
     for (unsigned i = 0; i < started; i++)                   /* so that filch_worker_where knows */
         while (load_acquire(&runtime->workers[i]->tid) == 0) /* [tid] pairs with fl_worker_main */
             fl_futex_wait((_Atomic(uint32_t) *)&runtime->workers[i]->tid, 0, INT64_MAX);
     if (r == 0 && runtime->model != FILCH_MODEL_11)
-        r = -fl_monitor_start(runtime);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r != 0)
+        r = fl_monitor_start(runtime);
+    if (r < 0)
         end_threads(runtime, started);
-    return -r;
+    return r;
 }
 
 static int build(struct filch_runtime *runtime, const filch_config *config)
@@ -290,6 +270,7 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     int r = fl_topology_init(&runtime->topology);
     if (r < 0)
         return r;
+    runtime->cpus = fl_cpus_allowed();
     runtime->model = config->model;
     runtime->count = config->model == FILCH_MODEL_MN ? config->workers ? config->workers : runtime->topology.workers : 1;
     runtime->pin = config->pin == FILCH_PIN_CORES || (config->pin == FILCH_PIN_AUTO && runtime->topology.pin &&
@@ -318,7 +299,7 @@ static int build(struct filch_runtime *runtime, const filch_config *config)
     fl_stack_cache_init(&runtime->outside_stacks, runtime->stacks);
     r = fl_backend_choose(&runtime->backend, config->io);
     if (r == 0)
-        r = fl_helpers_init(&runtime->helpers, config->helpers ? config->helpers : HELPERS);
+        r = fl_helpers_init(&runtime->helpers, config->helpers ? config->helpers : HELPERS, &runtime->cpus);
     if (r < 0)
         return r;
     if (config->model == FILCH_MODEL_MN && config->relief != FILCH_RELIEF_NONE)

@@ -23,20 +23,18 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 
 #define STACK (1024 * 1024) /* bytes: what a resolver, or a function of the program, may need */
 
-int fl_helpers_init(struct fl_helpers *helpers, unsigned max)
+int fl_helpers_init(struct fl_helpers *helpers, unsigned max, const struct fl_cpus *cpus)
 {
     unsigned kept = max > 1 ? (max + 3) / 4 : 0;
-    *helpers = (struct fl_helpers){.max = max, .lasting_max = max - kept, .threads = calloc(max, sizeof *helpers->threads)};
+    *helpers = (struct fl_helpers){.max = max, .lasting_max = max - kept, .threads = calloc(max, sizeof *helpers->threads), .cpus = cpus};
     fl_list_init(&helpers->line);
     fl_list_init(&helpers->lasting_line);
-    helpers->bound = sched_getaffinity(0, sizeof helpers->cpus, &helpers->cpus) == 0;
     return helpers->threads ? 0 : -ENOMEM;
 }
 
@@ -119,22 +117,6 @@ static void *helper_main(void *arg)
     return NULL;
 }
 
-static int start(struct fl_helpers *helpers, pthread_t *ret_thread)
-{
-    pthread_attr_t attr;
-    sigset_t all, old;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK);
-    if (helpers->bound)
-        pthread_attr_setaffinity_np(&attr, sizeof helpers->cpus, &helpers->cpus);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(ret_thread, &attr, helper_main, helpers);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    return -r;
-}
-
 int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job)
 {
     int r = 0;
@@ -143,7 +125,7 @@ int fl_helpers_submit(struct fl_helpers *helpers, struct fl_job *job)
     put_in(helpers, job);
     bool more = due(helpers) > before, call = more && helpers->idle > before;
     if (more && !call && helpers->count < helpers->max) { /* under the lock: it waits for no other thread, and seldom happens */
-        r = start(helpers, &helpers->threads[helpers->count]);
+        r = fl_thread_start(&helpers->threads[helpers->count], STACK, helpers->cpus, helper_main, helpers);
         helpers->count += r == 0;
     }
     if (helpers->count == 0) {

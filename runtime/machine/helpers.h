@@ -6,9 +6,9 @@
 #include "base/atomic.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "machine/thread.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 struct fl_job {
     struct fl_list node; /**< in line, or by itself */
@@ -29,12 +29,12 @@ struct fl_helpers {
     bool ending;                       /**< nobody submits any more */
     _Atomic(uint32_t) calls;           /**< futex: changes when an idle one is wanted */
     pthread_t *threads;                /**< `max`, of which `count` are there */
-    cpu_set_t cpus;                    /**< where they may run: not a worker's CPU alone */
-    bool bound;                        /**< cpus is known */
+    const struct fl_cpus *cpus;        /**< where they may run: not a worker's CPU alone */
 };
 
-/** A quarter of `max`, one at least if there are two, is kept for jobs that do not last. @return 0 or -ENOMEM. No thread is started. */
-int fl_helpers_init(struct fl_helpers *helpers, unsigned max);
+/** A quarter of `max`, one at least if there are two, is kept for jobs that do not last. @param cpus where they may run; outlives them
+ * @return 0 or -ENOMEM. No thread is started. */
+int fl_helpers_init(struct fl_helpers *helpers, unsigned max, const struct fl_cpus *cpus);
 /** Nobody waits for a job any more. */
 void fl_helpers_fini(struct fl_helpers *helpers);
 

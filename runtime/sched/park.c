@@ -234,6 +234,13 @@ void fl_park_give_way(struct fl_worker *w, struct fl_task *first)
     give_way(w, fl_worker_task(w), first);
 }
 
+void fl_park_round(struct fl_worker *w)
+{
+    struct fl_task *first = fl_worker_look_round(w);
+    if (first)
+        give_way(w, fl_worker_task(w), first);
+}
+
 static FL_NOINLINE void yield_slow(struct fl_worker *w)
 {
     if (unlikely(w->hot.kind_ != FL_KIND_WORKER)) {

@@ -18,6 +18,9 @@ void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const 
 /** Parks and joins the end of this worker's ready queue. @return false: it could not (no stack), nothing happened. */
 bool fl_park_yield(struct fl_worker *w);
 
+/** Looks round, and gives way to who must go first. The caller may be with another worker afterwards. */
+void fl_park_round(struct fl_worker *w);
+
 /** As fl_park_yield, but `first`, which the caller has taken out of a queue, runs next. */
 void fl_park_give_way(struct fl_worker *w, struct fl_task *first);
 

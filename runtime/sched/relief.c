@@ -5,7 +5,7 @@
  * comes, with a deque, a ring and a carrier of its own, on the same CPU, and steals. When the stalled one is back it finds its world as it left it, less
  * what was stolen; the relief steps aside.
  *
- * The duty of a relief is what the monitor (monitor.c), or a task that announces a blocking call, wants it to be:
+ * The duty of a relief is what the monitor (duties.c), or a task that announces a blocking call, wants it to be:
  *
  *      REST ----call----> FULL <---assign---> LIGHT ---assign---> REST
  *         \-----call------------------------>/
@@ -47,7 +47,6 @@ int fl_relief_new(struct filch_runtime *runtime)
 {
     unsigned index = fl_total(runtime);
     struct fl_worker *w;
-    pthread_attr_t attr;
     if (index - runtime->count >= runtime->relief_max)
         return -ENOSPC;
     if (!(w = runtime->workers[index])) { /* else the last try ended for want of a thread */
@@ -57,14 +56,9 @@ int fl_relief_new(struct filch_runtime *runtime)
         store_relaxed(&w->duty, FL_DUTY_REST); /* init: published by total */
         runtime->workers[index] = w;
     }
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK);
-    int r = pthread_create(&w->thread, &attr, fl_worker_main, w);
-    if (r == EINVAL) /* a program with much static TLS needs more */
-        r = pthread_create(&w->thread, NULL, fl_worker_main, w);
-    pthread_attr_destroy(&attr);
-    if (r != 0)
-        return -r;
+    int r = fl_thread_start(&w->thread, STACK, NULL, fl_worker_main, w);
+    if (r < 0)
+        return r;
     store_release(&runtime->total, index + 1); /* [total] pairs with fl_total */
     return 0;
 }

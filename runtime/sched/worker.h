@@ -6,6 +6,7 @@
 #include "machine/helpers.h"
 #include "machine/ring.h"
 #include "machine/stack.h"
+#include "machine/thread.h"
 #include "machine/topology.h"
 #include "sched/deque.h"
 #include "sched/idle.h"
@@ -162,6 +163,7 @@ struct filch_runtime {
     const struct fl_hooks *hooks;
     struct fl_backend backend;
     struct fl_helpers helpers;
+    struct fl_cpus cpus; /**< where threads beside the workers may run: where its starter might */
     struct fl_stacks *stacks;
     unsigned stack_class;
     filch_model model;

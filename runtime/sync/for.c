@@ -5,8 +5,11 @@
  * remaining range is halved and one half offered (A. Tzannes et al., "Lazy binary-splitting", PPoPP 2010). So there is one split a theft, not
  * one a part, and with nobody idle the loop is a loop.
  *
+ * Between two parts the worker looks round when it is due, as it does before a child in place: timers and completions are not kept waiting by a loop, and whoever
+ * waits for this worker sees that it answers.
+ *
  * A failure is kept in the loop's frame; parts that have not begun are skipped once it is seen. */
-#include "sched/worker.h"
+#include "sched/park.h"
 
 #include <filch/task.h>
 
@@ -23,6 +26,14 @@ struct range {
     struct loop *loop;
     int64_t begin, end;
 };
+
+/* A part is done. */
+static void count_part(void)
+{
+    struct fl_worker *w = fl_self();
+    if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_due(w))
+        fl_park_round(w);
+}
 
 static int walk(void *arg)
 {
@@ -44,6 +55,8 @@ static int walk(void *arg)
         if (r < 0)
             cas_acq_rel(&loop->failure, &none, r); /* [first] the first failure counts; meet orders it before the end */
         begin = stop;
+        if (begin < end)
+            count_part();
     }
     return 0;
 }

@@ -226,9 +226,7 @@ int filch_meet_slow_(int64_t token, filch_fn *fn, void *arg)
     token &= ~SLOW;
     struct fl_worker *w = fl_self();
     if (fl_worker_spent(w)) {
-        struct fl_task *first = fl_worker_look_round(w);
-        if (first)
-            fl_park_give_way(w, first);
+        fl_park_round(w);
         w = fl_self();
     }
     struct fl_item item;

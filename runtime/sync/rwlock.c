@@ -50,23 +50,23 @@ static bool take(filch_rwlock *rwlock, uint32_t kind, const void *self, bool wok
     return true;
 }
 
-static bool try_take(filch_rwlock *rwlock, uint32_t kind)
+static bool take_and_give(filch_rwlock *rwlock, uint32_t kind)
 {
-    const void *self = fl_caller();
-    fl_lock_take(lock_of(rwlock));
-    bool got = take(rwlock, kind, self, false);
+    bool got = take(rwlock, kind, fl_caller(), false);
     fl_lock_give(lock_of(rwlock));
     return got;
+}
+
+static bool try_take(filch_rwlock *rwlock, uint32_t kind)
+{
+    fl_lock_take(lock_of(rwlock));
+    return take_and_give(rwlock, kind);
 }
 
 /* The same, but not if somebody else is at work on it: to wait right there would keep him waiting. */
 static bool take_at_once(filch_rwlock *rwlock, uint32_t kind)
 {
-    if (!fl_lock_try(lock_of(rwlock)))
-        return false;
-    bool got = take(rwlock, kind, fl_caller(), false);
-    fl_lock_give(lock_of(rwlock));
-    return got;
+    return fl_lock_try(lock_of(rwlock)) && take_and_give(rwlock, kind);
 }
 
 static const void *holder(const void *rwlock)

@@ -299,9 +299,7 @@ int filch_join_slow_(filch_scope *scope)
     end_locals(scope);
     w = fl_self();
     if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_spent(w)) {
-        struct fl_task *first = fl_worker_look_round(w);
-        if (first)
-            fl_park_give_way(w, first);
+        fl_park_round(w);
         w = fl_self();
     }
     /* A child in place belongs to the innermost scope; one that is not pinned does not run on the stack of one that is. */

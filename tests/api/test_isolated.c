@@ -194,6 +194,39 @@ static int meet_at_barrier(void *arg)
     return 0;
 }
 
+static int compare_cpus(void *arg)
+{
+    const cpu_set_t *starter = arg;
+    cpu_set_t mine;
+    must(sched_getaffinity(0, sizeof mine, &mine) == 0 && CPU_EQUAL(&mine, starter));
+    return 0;
+}
+
+static int compare_cpus_by_a_child(void *arg)
+{
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &isolated, compare_cpus, arg) == 0);
+    return compare_cpus(arg) | filch_join(&s);
+}
+
+static int spawn_where_i_am_bound(void *arg)
+{
+    cpu_set_t mine;
+    must(sched_getaffinity(0, sizeof mine, &mine) == 0 && CPU_COUNT(&mine) == 1);
+    FILCH_SCOPE(s);
+    must(filch_spawn_with(&s, &isolated, compare_cpus_by_a_child, arg) == 0);
+    return filch_join(&s);
+}
+
+Test(isolated, they_are_not_bound_to_the_cpu_of_the_worker_that_spawns_them)
+{
+    cpu_set_t starter;
+    must(sched_getaffinity(0, sizeof starter, &starter) == 0);
+    if (CPU_COUNT(&starter) < 2)
+        cr_skip_test("one CPU is all there is");
+    must(filch_run(&(filch_config){.workers = 1, .pin = FILCH_PIN_CORES}, spawn_where_i_am_bound, &starter) == 0);
+}
+
 static int two_hundred_alone(void *arg)
 {
     filch_barrier barrier = {0};

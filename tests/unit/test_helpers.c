@@ -91,7 +91,7 @@ Test(helpers, one_helper_runs_jobs_in_the_order_of_arrival)
 {
     enum { JOBS = 100 };
     static struct work works[JOBS];
-    cr_assert_eq(fl_helpers_init(&helpers, 1), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 1, NULL), 0);
     for (int i = 0; i < JOBS; i++)
         cr_assert_eq(submit(&works[i], i == 0), 0);
     sem_post(&go);
@@ -106,7 +106,7 @@ Test(helpers, there_are_no_more_than_allowed)
 {
     enum { JOBS = 20, MAX = 3 };
     static struct work works[JOBS];
-    cr_assert_eq(fl_helpers_init(&helpers, MAX), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, MAX, NULL), 0);
     for (int i = 0; i < JOBS; i++)
         cr_assert_eq(submit(&works[i], true), 0);
     while (load_relaxed(&inside) < MAX) /* counter */
@@ -123,7 +123,7 @@ Test(helpers, two_jobs_for_one_that_is_idle_start_a_second)
 {
     for (int round = 0; round < 50; round++) {
         struct work first, pair[2];
-        cr_assert(fl_helpers_init(&helpers, 8) == 0 && submit(&first, false) == 0);
+        cr_assert(fl_helpers_init(&helpers, 8, NULL) == 0 && submit(&first, false) == 0);
         await(&ran, 1);
         until(&helpers.idle, 1);
         cr_assert(submit(&pair[0], true) == 0 && submit(&pair[1], true) == 0);
@@ -140,7 +140,7 @@ Test(helpers, two_jobs_for_one_that_is_idle_start_a_second)
 Test(helpers, those_that_are_idle_are_used_again)
 {
     struct work works[3];
-    cr_assert_eq(fl_helpers_init(&helpers, 8), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 8, NULL), 0);
     for (int round = 0; round < 200; round++) {
         for (int i = 0; i < 3; i++)
             cr_assert_eq(submit(&works[i], false), 0);
@@ -155,7 +155,7 @@ Test(helpers, only_what_nobody_has_begun_is_withdrawn)
 {
     struct work begun, queued, last;
     _Atomic(uint64_t) word = 5;
-    cr_assert_eq(fl_helpers_init(&helpers, 1), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 1, NULL), 0);
     cr_assert(submit(&begun, true) == 0 && submit(&queued, false) == 0 && submit(&last, false) == 0);
     while (load_relaxed(&inside) == 0) /* counter */
         usleep(100);
@@ -175,14 +175,14 @@ Test(helpers, only_what_nobody_has_begun_is_withdrawn)
 Test(helpers, without_a_thread_it_is_EAGAIN_and_with_one_the_job_waits_for_it)
 {
     struct work works[3];
-    cr_assert(fl_helpers_init(&helpers, 8) == 0 && submit(&works[0], true) == 0);
+    cr_assert(fl_helpers_init(&helpers, 8, NULL) == 0 && submit(&works[0], true) == 0);
     cr_assert(deny(SYS_clone3, ENOSYS) && deny(SYS_clone, EAGAIN)); /* which the first helper may still use, but doesn't */
     cr_assert_eq(submit(&works[1], false), 0);
     sem_post(&go);
     await(&ran, 2);
     cr_assert_eq(locked(&helpers.count), 1);
     fl_helpers_fini(&helpers);
-    cr_assert_eq(fl_helpers_init(&helpers, 8), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 8, NULL), 0);
     cr_assert_eq(submit(&works[2], false), -EAGAIN);
     cr_assert(fl_list_empty(&works[2].job.node) && locked(&helpers.jobs) == 0);
     fl_helpers_fini(&helpers);
@@ -193,12 +193,12 @@ Test(helpers, the_end_runs_what_is_in_line_and_joins)
     enum { JOBS = 50 };
     static struct work works[JOBS];
     int before = threads();
-    cr_assert_eq(fl_helpers_init(&helpers, 4), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 4, NULL), 0);
     for (int i = 0; i < JOBS; i++)
         cr_assert_eq(submit(&works[i], false), 0);
     fl_helpers_fini(&helpers);
     cr_assert(load_relaxed(&turns) == JOBS && threads() == before); /* counter */
-    cr_assert_eq(fl_helpers_init(&helpers, 4), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 4, NULL), 0);
     fl_helpers_fini(&helpers); /* without ever a thread */
 }
 
@@ -212,7 +212,7 @@ Test(helpers, those_that_last_leave_a_quarter_for_the_others)
     static struct work works[80], quick[20];
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned max = cases[i].max, lasting = cases[i].lasting, kept = max - lasting;
-        cr_assert_eq(fl_helpers_init(&helpers, max), 0);
+        cr_assert_eq(fl_helpers_init(&helpers, max, NULL), 0);
         for (unsigned j = 0; j < max + 10; j++)
             cr_assert_eq(submit_kind(&works[j], true, true), 0);
         while ((unsigned)load_relaxed(&inside) < lasting) /* counter */
@@ -235,7 +235,7 @@ Test(helpers, one_helper_runs_jobs_of_both_kinds_in_the_order_of_arrival)
 {
     enum { JOBS = 100 };
     static struct work works[JOBS];
-    cr_assert_eq(fl_helpers_init(&helpers, 1), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 1, NULL), 0);
     for (int i = 0; i < JOBS; i++)
         cr_assert_eq(submit_kind(&works[i], i == 0, i % 3 == 0), 0);
     sem_post(&go);
@@ -249,7 +249,7 @@ Test(helpers, those_that_last_are_withdrawn_and_run_at_the_end_too)
 {
     static struct work works[10];
     _Atomic(uint64_t) word = 5;
-    cr_assert_eq(fl_helpers_init(&helpers, 2), 0);
+    cr_assert_eq(fl_helpers_init(&helpers, 2, NULL), 0);
     for (int i = 0; i < 10; i++)
         cr_assert_eq(submit_kind(&works[i], i == 0, true), 0);
     cr_assert(fl_helpers_withdraw(&helpers, &works[5].job, &word, 5) && fl_helpers_withdraw(&helpers, &works[9].job, &word, 5));
@@ -266,7 +266,7 @@ Test(helpers, a_mixture_is_run_whoever_comes_and_goes)
     unsigned dice = 1;
     for (unsigned max = 1; max < 6; max++) {
         store_relaxed(&turns, 0); /* counter */
-        cr_assert_eq(fl_helpers_init(&helpers, max), 0);
+        cr_assert_eq(fl_helpers_init(&helpers, max, NULL), 0);
         for (int i = 0; i < JOBS; i++) {
             dice = dice * 1103515245 + 12345;
             cr_assert_eq(submit_kind(&works[i], false, dice >> 16 & 1), 0);
@@ -300,7 +300,8 @@ Test(helpers, a_helper_takes_no_signal_and_runs_wherever_the_starter_might)
     struct look it = {.job.run = look};
     cpu_set_t all, one;
     cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
-    cr_assert_eq(fl_helpers_init(&helpers, 1), 0);
+    struct fl_cpus allowed = fl_cpus_allowed();
+    cr_assert_eq(fl_helpers_init(&helpers, 1, &allowed), 0);
     CPU_ZERO(&one);
     for (unsigned cpu = 0; CPU_COUNT(&one) == 0; cpu++)
         if (CPU_ISSET(cpu, &all))

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is stalled, and how.
+ *
+ * A worker is stalled when its task has not called the runtime for FL_STALLED: it computes, or it is in a system call, or in a page fault. Each worker writes down when it
+ * looks round. When that is long ago, its next look is made due, and what it has done is seen FL_RECHECK later: who has not answered by then has not dispatched since.
+ * Nothing is asked of a worker that runs short tasks, and no signal is sent to one that runs a long one.
+ *
+ * One that has neither computed nor slept in the meantime is not stalled: other programs have its CPU. A task that announces a blocking call is believed. */
+#include "sched/stalled.h"
+
+#include "machine/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FAST 1000000000      /* ns after a stall in which the monitor looks often */
+#define OVERDUE 50000        /* ns: a live worker fires its timers sooner */
+#define STATE_EVERY 3000000  /* ns between looks at whether a stalled carrier is on its CPU */
+#define TELL_EVERY 100000000 /* ns between reports */
+
+/* Whether the thread sleeps in the kernel. @return 1, 0, or negative: it cannot be seen, since the program has no descriptor left for one */
+static int is_off_cpu(int tid)
+{
+    char path[48], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *at = strrchr(text, ')');
+    return at && at[1] == ' ' && (at[2] == 'S' || at[2] == 'D' || at[2] == 'T' || at[2] == 't');
+}
+
+/* CPU time that a worker's carrier has used, ns. */
+static int64_t clock_of(struct fl_worker *w)
+{
+    struct timespec ts;
+    clockid_t clock;
+    if (pthread_getcpuclockid(w->thread, &clock) != 0 || clock_gettime(clock, &ts) < 0)
+        return 0;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void ask(struct fl_worker *w, struct fl_record *record, int64_t looked, int64_t now)
+{
+    record->asked = looked;
+    record->asked_at = now;
+    record->asked_cpu = clock_of(w);
+}
+
+/* Whether its carrier is off the CPU. Where that cannot be seen, its clock tells: one that waits for a CPU is taken for asleep then, and at worst there is a relief too many. */
+static bool is_off(struct fl_worker *w, struct fl_record *record, int64_t now)
+{
+    int off = is_off_cpu(load_relaxed(&w->tid)); /* hint: set before it ran anything */
+    if (off >= 0)
+        return off;
+    int64_t cpu = clock_of(w);
+    off = cpu - record->asked_cpu < (now - record->asked_at) / 2;
+    if (record->stalled) { /* from here to the next look */
+        record->asked_cpu = cpu;
+        record->asked_at = now;
+    }
+    return off;
+}
+
+static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view *view)
+{
+    bool busy = fl_is_busy(w);
+    int64_t looked = load_relaxed(&w->looked); /* hint: looked at again */
+    if (load_relaxed(&w->blocked)) {           /* hint: looked at again */
+        store_relaxed(&w->noticed, looked);    /* hint: for those who would tell */
+        record->off = true;
+        record->state_at = 0;
+        return true;
+    }
+    if (!busy || view->now - looked < FL_STALLED) {
+        record->asked = 0;
+        return false;
+    }
+    _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
+    if (record->asked != looked || load_relaxed(budget) > 0) { /* hint: who dispatches writes it, and perhaps over what was asked */
+        store_relaxed(budget, 0);                              /* hint: makes it look round; said again until it answers */
+        ask(w, record, looked, view->now);
+        view->recheck = true;
+        return false;
+    }
+    if (!record->stalled && view->now - record->asked_at < FL_RECHECK / 2) {
+        view->recheck = true;
+        return false;
+    }
+    if (!record->stalled || view->now - record->state_at > STATE_EVERY) {
+        record->off = is_off(w, record, view->now);
+        record->state_at = view->now;
+    }
+    store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
+    if (!record->stalled && !record->off && clock_of(w) - record->asked_cpu < FL_RECHECK / 2) {
+        ask(w, record, looked, view->now); /* neither asleep nor computing: other programs have its CPU */
+        return false;
+    }
+    if (!record->off)
+        store_relaxed(&w->stall_of, looked); /* hint: for its own look round */
+    return true;
+}
+
+/* What others could do for a stalled worker, or have done for it. */
+static bool has_ready(struct fl_worker *w, int64_t now)
+{
+    return fl_ready_size_hint(&w->ready) != 0 || fl_wheel_due(&w->wheel, now - OVERDUE) ||
+           (fl_ring_polls(&w->ring) ? fl_ring_promising(&w->ring) : fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
+}
+
+/* Has the host told, if the stall has lasted long enough and none was reported just now. */
+static void tell(struct filch_runtime *runtime, struct fl_worker *w, struct fl_record *record, int64_t now)
+{
+    struct fl_monitor *monitor = &runtime->monitor;
+    int64_t looked = load_relaxed(&w->looked); /* hint: checked again by who reports it */
+    if (now - looked < runtime->stall_after || now - monitor->told_at < TELL_EVERY || !runtime->hooks->stalled(runtime, w, looked))
+        return;
+    record->told = true;
+    monitor->told_at = now;
+}
+
+void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view)
+{
+    struct fl_monitor *monitor = &runtime->monitor;
+    *view = (struct fl_view){.now = fl_clock(), .total = fl_total(runtime)};
+    for (unsigned i = 0; i < view->total; i++) {
+        struct fl_worker *w = runtime->workers[i];
+        struct fl_record *record = &monitor->records[i];
+        view->unstarted |= fl_deque_size_hint(&w->hot.deque_) != 0;
+        view->expected |= load_relaxed(&w->wheel.count) != 0 || fl_ring_inflight(&w->ring); /* hint: looked at again */
+        if (fl_is_relief(w) && fl_is_at_rest(w)) {
+            record->stalled = false;
+            record->asked = 0;
+            continue;
+        }
+        view->out += fl_is_relief(w);
+        bool stalled = judge(w, record, view);
+        if (stalled && !record->stalled) {
+            add_relaxed(&monitor->stalls, 1); /* counter */
+            add_relaxed(&monitor->untold, 1); /* counter */
+            record->told = false;
+            monitor->fast_until = view->now + FAST;
+        }
+        record->stalled = stalled;
+        if (stalled && runtime->on_stall && !record->told)
+            tell(runtime, w, record, view->now);
+        if (stalled) {
+            *(record->off ? &view->away : &view->computing) += 1;
+            view->hogged += !record->off && fl_is_relief(w);
+            view->ready |= has_ready(w, view->now);
+        } else {
+            *(fl_full_duty(w) ? &view->running : &view->light) += 1;
+        }
+    }
+    uint64_t word = load_seq_cst(&runtime->idle.word); /* [watch] pairs with fl_monitor_stir */
+    view->watched = fl_monitor_needless(word, fl_enough_idle(runtime));
+    view->idle = fl_idle_anybody(word);
+    view->ready_outside = load_relaxed(&runtime->inject.count) != 0; /* hint: looked at again */
+    view->unstarted |= load_relaxed(&runtime->heavy.count) != 0;     /* hint: looked at again */
+}
