@@ -409,6 +409,7 @@ static int submit(filch_runtime *runtime, filch_fn *fn, void *arg)
             add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet */
             fl_inject_push(&runtime->inject, task);
             fl_notify(runtime);
+            fl_monitor_tell(runtime, &runtime->monitor);
             sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
         }
     }

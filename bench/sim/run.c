@@ -157,6 +157,11 @@ void fl_monitor_stirred(struct filch_runtime *runtime)
     (void)runtime;
 }
 
+void fl_monitor_wake(struct filch_runtime *runtime)
+{
+    (void)runtime;
+}
+
 struct fl_task *fl_relief_aside(struct fl_worker *w)
 {
     (void)w;

@@ -152,6 +152,14 @@ static void dismiss_all(struct filch_runtime *runtime, const struct fl_view *vie
             fl_relief_assign(runtime->workers[i], FL_DUTY_REST);
 }
 
+/* It may nap for long, since nothing was expected. */
+static void wake_light(struct filch_runtime *runtime)
+{
+    struct fl_worker *light = one_of(runtime, FL_DUTY_LIGHT);
+    if (light)
+        fl_ring_wake(&light->ring);
+}
+
 /* More than there are CPUs, or more than are needed. */
 static void step_back(struct filch_runtime *runtime, const struct fl_view *view)
 {
@@ -190,6 +198,8 @@ void fl_duties_assign(struct filch_runtime *runtime, struct fl_view *view)
         serve_beside_computing(runtime, view);
     else if (crowded)
         begin_one_more(runtime, view);
+    if (view->light > 0 && (view->ready || view->ready_outside))
+        wake_light(runtime);
     step_back(runtime, view);
     if (!view->idle && view->total - runtime->count == view->out && !one_comes(runtime) && view->now - monitor->awake_since > SPARE_AFTER)
         make(runtime, view); /* -ENOSPC, or it is tried again */

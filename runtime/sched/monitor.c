@@ -7,7 +7,8 @@
  *   - Workers that are busy notice each other: now and then a look round reads when another one has looked last, and wakes the monitor. This costs nothing and takes 0.3 ms.
  *   - A worker that was the last to be idle, and is no more, stirs it; it looks again after FIRST.
  *   - Else, which matters when the last live worker stalls, it looks as often as costs it half a percent of a CPU (slow_tick).
- *   - For FAST (stalled.c) after a stall has begun it looks every TICK: where one task stalls, others will.
+ *   - As seldom as TICK_MAX where a stall would keep nobody waiting: all compute, and nothing is expected (stalled.c). What comes from outside wakes it then.
+ *   - For FAST (stalled.c) after a stall that hurts has begun it looks every TICK: where one task stalls, others will.
  *
  * Invariant: while the monitor sleeps, a worker is idle, or the last one that was is about to stir it. If the host wants to know of stalls, all who take part are idle, or
  * who is not is about to stir it.
@@ -87,13 +88,15 @@ static void *monitor_main(void *arg)
         fl_duties_assign(runtime, &view);
         int64_t tick = slow_tick(monitor);
         calm = view.watched && !view.recheck ? calm + 1 : 0;
-        if (view.recheck) {
+        if (view.recheck && view.urgent) {
             nanosleep(&(struct timespec){.tv_nsec = FL_RECHECK}, NULL);
         } else if (fresh) {
             nanosleep(&(struct timespec){.tv_nsec = FIRST}, NULL);
             fresh = false;
-        } else if (calm < CALM) {
+        } else if (calm < CALM && view.urgent) {
             wait_(runtime, FL_MONITOR_DOZES, view.now + (view.now < monitor->fast_until ? TICK : tick));
+        } else if (calm < CALM) {
+            wait_(runtime, FL_MONITOR_CALM, view.now + TICK_MAX);
         } else {
             wait_(runtime, FL_MONITOR_SLEEPS, view.out ? view.now + FL_LINGER : INT64_MAX);
             monitor->awake_since = fl_clock();
@@ -121,7 +124,9 @@ bool fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, i
     int64_t looked = load_relaxed(&other->looked); /* hint: looked at again */
     if (likely(now - looked < FL_STALLED) || !fl_is_busy(other))
         return false;
-    if (load_relaxed(&other->noticed) != looked) /* hint: looked at again */
+    bool known = load_relaxed(&other->noticed) == looked; /* hint: looked at again */
+    /* hint: it looks by itself, and what makes it urgent wakes it */
+    if (!known && (load_relaxed(&runtime->monitor.asleep) != FL_MONITOR_CALM || fl_anything_soon(runtime, now)))
         fl_monitor_wake(runtime);
     return true;
 }

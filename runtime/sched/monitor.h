@@ -19,6 +19,7 @@ enum fl_monitor_state {
     FL_MONITOR_AWAKE = 0,
     FL_MONITOR_DOZES = 1,  /**< to its next look, or until somebody notices a stall */
     FL_MONITOR_SLEEPS = 2, /**< until nobody is idle any more */
+    FL_MONITOR_CALM = 3,   /**< to its next look, which is far, since a stall would keep nobody waiting */
 };
 
 struct fl_monitor {
@@ -48,6 +49,13 @@ int fl_monitor_start(struct filch_runtime *runtime);
 void fl_monitor_stop(struct filch_runtime *runtime);
 
 FL_COLD void fl_monitor_wake(struct filch_runtime *runtime);
+
+/** Something has come from outside. If the workers are stalled the monitor must know; any thread, that keeps the runtime. */
+FL_INLINE void fl_monitor_tell(struct filch_runtime *runtime, struct fl_monitor *monitor)
+{
+    if (unlikely(load_relaxed(&monitor->asleep) == FL_MONITOR_CALM)) /* hint: at worst it is a look later */
+        fl_monitor_wake(runtime);
+}
 
 /** Whether so many are idle that the monitor need not watch. */
 FL_INLINE bool fl_monitor_needless(uint64_t word, unsigned enough)

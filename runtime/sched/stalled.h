@@ -32,6 +32,7 @@ struct fl_view {
     bool idle;                 /**< somebody of full duty is */
     bool watched;              /**< so it need not be watched */
     bool recheck;              /**< somebody has been asked */
+    bool urgent;               /**< a stall would keep somebody waiting, or stalls have lately left CPUs without work */
     bool ready, ready_outside; /**< what was woken waits with stalled workers; with nobody */
     bool unstarted, expected;  /**< what has not begun waits; timers or operations are there */
 };
@@ -47,6 +48,9 @@ FL_INLINE unsigned fl_enough_idle(struct filch_runtime *runtime)
 {
     return runtime->on_stall ? load_seq_cst(&runtime->idle.active) : 1; /* [watch] pairs with fl_idle_take_part */
 }
+
+/** Whether anything comes soon that a stalled worker would keep waiting: an operation or a timer, or something from outside. A hint. Any thread. */
+bool fl_anything_soon(struct filch_runtime *runtime, int64_t now);
 
 /** Looks at every worker: asks who may be stalled, finds out who is, and how, and has the host told. The monitor alone. */
 void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view);

@@ -113,6 +113,7 @@ void fl_make_ready(struct fl_task *task)
     add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet, so the runtime is there */
     fl_inject_push(&runtime->inject, task);
     fl_notify(runtime);
+    fl_monitor_tell(runtime, &runtime->monitor);
     sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
 }
 

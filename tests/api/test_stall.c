@@ -707,6 +707,39 @@ Test(stall, who_yields_if_needed_lets_a_sleeper_wake)
     filch_yield_if_needed();
 }
 
+struct loop_beside {
+    atomic_int slept;
+    int64_t end;
+};
+
+#define SEEN (-1000) /* ends the loop */
+
+static int short_part(void *arg, int64_t begin, int64_t end)
+{
+    struct loop_beside *beside = arg;
+    (void)begin, (void)end;
+    must(filch_now() < beside->end);
+    return atomic_load(&beside->slept) ? SEEN : 0;
+}
+
+static int loop_of_short_parts(void *arg)
+{
+    struct loop_beside beside = {.end = filch_after(FILCH_SEC(10))};
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, sleep_ten_times, &beside.slept) == 0);
+    filch_yield();
+    must(filch_for(0, INT64_MAX, 1, short_part, &beside) == SEEN);
+    return filch_join(&s);
+}
+
+Test(stall, a_parallel_loop_lets_a_sleeper_wake, .timeout = 60)
+{
+    static const filch_config alone[] = {{.workers = 1, .relief = FILCH_RELIEF_NONE}, {.model = FILCH_MODEL_N1}};
+    FOR_EACH_CONFIG(config, alone)
+    must(filch_run(config, loop_of_short_parts, NULL) == 0);
+}
+
 /* ---- nobody has time to look after others ---- */
 
 struct beside {
