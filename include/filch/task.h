@@ -223,7 +223,7 @@ static inline FILCH_PARKS void filch_yield_if_needed(void)
 /* ---- code that blocks its thread, or must stay on it ---- */
 
 /** Announces that the calling task is about to block its kernel thread: another one takes its place at once. Nothing need be announced: a call that blocks unannounced is
- * noticed within a millisecond. Not nested, and the task may not park before filch_blocking_leave. For a function as a whole filch_blocking is simpler.
+ * noticed within a millisecond, or ten where nothing else was expected. Not nested, and the task may not park before filch_blocking_leave. For a function as a whole filch_blocking is simpler.
  * Context: task (a plain thread: does nothing), never parks. */
 FILCH_API void filch_blocking_enter(void);
 

@@ -32,11 +32,10 @@ int fl_thread_start(pthread_t *ret_thread, size_t stack_size, const struct fl_cp
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = start(ret_thread, stack_size, cpus, main, arg);
-    if (r == EINVAL && stack_size)
-        r = start(ret_thread, 0, cpus, main, arg);
-    if (r == EINVAL) /* of these CPUs none is left, since the program's set was made smaller */
-        r = start(ret_thread, 0, NULL, main, arg);
+    const size_t sizes[] = {stack_size, 0};
+    int r = EINVAL;
+    for (unsigned i = 0; i < 4 && r != 0 && r != EAGAIN && r != ENOMEM; i++) /* none of the CPUs may be left, or none may be asked for */
+        r = start(ret_thread, sizes[i / 2], i % 2 == 0 ? cpus : NULL, main, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return -r;
 }

@@ -113,7 +113,7 @@ static void take_place_of_away(struct filch_runtime *runtime, struct fl_view *vi
         fl_relief_assign(light, FL_DUTY_FULL);
     else if (!call(runtime, view, true, FL_DUTY_FULL))
         return;
-    view->recheck = true; /* perhaps another one */
+    view->more = true;
 }
 
 static void serve_beside_computing(struct filch_runtime *runtime, struct fl_view *view)
@@ -124,7 +124,7 @@ static void serve_beside_computing(struct filch_runtime *runtime, struct fl_view
         return;
     monitor->called_light = view->now;
     if (call(runtime, view, false, FL_DUTY_LIGHT))
-        view->recheck = true;
+        view->more = true;
 }
 
 /* What has not begun has waited long enough behind those that compute. */
@@ -152,12 +152,14 @@ static void dismiss_all(struct filch_runtime *runtime, const struct fl_view *vie
             fl_relief_assign(runtime->workers[i], FL_DUTY_REST);
 }
 
-/* It may nap for long, since nothing was expected. */
+/* They may nap for long, since nothing was expected. */
 static void wake_light(struct filch_runtime *runtime)
 {
-    struct fl_worker *light = one_of(runtime, FL_DUTY_LIGHT);
-    if (light)
-        fl_ring_wake(&light->ring);
+    for (unsigned i = runtime->count; i < fl_total(runtime); i++) {
+        struct fl_worker *w = runtime->workers[i];
+        if (load_relaxed(&w->duty) == FL_DUTY_LIGHT && !fl_is_busy(w)) /* own: nobody else takes duties away */
+            fl_ring_wake(&w->ring);
+    }
 }
 
 /* More than there are CPUs, or more than are needed. */

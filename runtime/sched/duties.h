@@ -7,7 +7,7 @@
 
 #define FL_LINGER 20000000 /* ns after the last stall, or of one too many, until a relief goes to rest */
 
-/** Calls, makes and dismisses reliefs after what the monitor has seen. The monitor alone. view->recheck is set where another one may be needed. */
+/** Calls, makes and dismisses reliefs after what the monitor has seen. The monitor alone. view->more is set where another one may be needed. */
 void fl_duties_assign(struct filch_runtime *runtime, struct fl_view *view);
 
 #endif

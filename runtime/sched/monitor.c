@@ -4,7 +4,8 @@
  * A stalled worker hurts nobody while another one is idle: that one keeps the watch (idle.h), and the monitor sleeps.
  *
  * When does it look? A wake-up by the clock costs 3 us on bare metal and 20 on a virtual machine, so it cannot look a thousand times a second for nothing.
- *   - Workers that are busy notice each other: now and then a look round reads when another one has looked last, and wakes the monitor. This costs nothing and takes 0.3 ms.
+ *   - Workers that are busy notice each other: now and then a look round reads when another one has looked last, and wakes the monitor, unless it is calm. This costs
+ *     nothing and takes 0.3 ms.
  *   - A worker that was the last to be idle, and is no more, stirs it; it looks again after FIRST.
  *   - Else, which matters when the last live worker stalls, it looks as often as costs it half a percent of a CPU (slow_tick).
  *   - As seldom as TICK_MAX where a stall would keep nobody waiting: all compute, and nothing is expected (stalled.c). What comes from outside wakes it then.
@@ -33,11 +34,11 @@
 #define TICK_MAX 4000000 /* ns */
 #define SHARE 200        /* one part in so many of a CPU is what looking may cost while nothing stalls */
 #define FIRST 250000     /* ns: after it was stirred, when a worker has just begun */
-#define CALM 10
+#define WATCHED_FOR 10   /* looks in a row at which enough were idle, before it sleeps */
 #define STACK (256 * 1024)
 
-/* Waits until somebody wakes it, and at most until `until`. */
-static void wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
+/* Waits until somebody wakes it, and at most until `until`. @return whether somebody has */
+static bool wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
 {
     struct fl_monitor *monitor = &runtime->monitor;
     if (state == FL_MONITOR_SLEEPS) {
@@ -51,7 +52,7 @@ static void wait_(struct filch_runtime *runtime, uint32_t state, int64_t until)
            load_acquire(&runtime->state) != FL_ENDING) /* [watch] pairs with fl_monitor_wake; [end] */
         if (!fl_futex_wait(&monitor->asleep, state, until))
             break;
-    store_relaxed(&monitor->asleep, FL_MONITOR_AWAKE); /* own: it looks round now */
+    return exchange_acq_rel(&monitor->asleep, FL_MONITOR_AWAKE) != state; /* own: it looks round now */
 }
 
 static int64_t thread_clock(void)
@@ -76,8 +77,8 @@ static void *monitor_main(void *arg)
     struct filch_runtime *runtime = arg;
     struct fl_monitor *monitor = &runtime->monitor;
     struct fl_view view;
-    bool fresh = true;
-    unsigned calm = 0; /* so many times in a row nothing had to be watched */
+    bool fresh = true, called = false; /* out of its calm */
+    unsigned watched = 0;              /* so many times in a row nothing had to be watched */
     char name[16];
     snprintf(name, sizeof name, "%.*s/mon", 11, runtime->name);
     prctl(PR_SET_NAME, name);
@@ -87,16 +88,18 @@ static void *monitor_main(void *arg)
         fl_stalled_see(runtime, &view);
         fl_duties_assign(runtime, &view);
         int64_t tick = slow_tick(monitor);
-        calm = view.watched && !view.recheck ? calm + 1 : 0;
-        if (view.recheck && view.urgent) {
+        bool at_once = view.more || (view.recheck && view.urgent);
+        watched = view.watched && !view.recheck && !view.more ? watched + 1 : 0;
+        if (at_once) {
             nanosleep(&(struct timespec){.tv_nsec = FL_RECHECK}, NULL);
         } else if (fresh) {
             nanosleep(&(struct timespec){.tv_nsec = FIRST}, NULL);
             fresh = false;
-        } else if (calm < CALM && view.urgent) {
+        } else if (watched < WATCHED_FOR && (view.urgent || called)) {
             wait_(runtime, FL_MONITOR_DOZES, view.now + (view.now < monitor->fast_until ? TICK : tick));
-        } else if (calm < CALM) {
-            wait_(runtime, FL_MONITOR_CALM, view.now + TICK_MAX);
+            called = false; /* not for each of many that come from outside */
+        } else if (watched < WATCHED_FOR) {
+            called = wait_(runtime, FL_MONITOR_CALM, view.now + TICK_MAX);
         } else {
             wait_(runtime, FL_MONITOR_SLEEPS, view.out ? view.now + FL_LINGER : INT64_MAX);
             monitor->awake_since = fl_clock();
@@ -125,7 +128,7 @@ bool fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, i
     if (likely(now - looked < FL_STALLED) || !fl_is_busy(other))
         return false;
     bool known = load_relaxed(&other->noticed) == looked; /* hint: looked at again */
-    /* hint: it looks by itself, and what makes it urgent wakes it */
+    /* hint: while it is calm it looks by itself, 4 ms later at most, and then sees whether `other` has left its CPU */
     if (!known && (load_relaxed(&runtime->monitor.asleep) != FL_MONITOR_CALM || fl_anything_soon(runtime, now)))
         fl_monitor_wake(runtime);
     return true;

@@ -34,14 +34,13 @@
 #include "sched/relief.h"
 
 #include "machine/clock.h"
-#include "sched/stalled.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define NAP_MIN 50000      /* ns between two looks of a light relief that found nothing ... */
 #define NAP_MAX 400000     /* ... at most */
-#define NAP_CALM 4000000   /* ... while nothing is expected: what comes from outside, or is woken, wakes it by the monitor */
+#define NAP_CALM 4000000   /* ... while the monitor is calm, and wakes it when something is to be served */
 #define TRIM_KEEP 4        /* stacks a class that keep their memory while it rests */
 #define STACK (256 * 1024) /* a carrier's own stack */
 
@@ -265,7 +264,7 @@ struct fl_task *fl_relief_aside(struct fl_worker *w)
             fl_ring_sleep_punctually(&w->ring, timer);
         else
             fl_ring_sleep(&w->ring, nap);
-        int64_t most = fl_anything_soon(runtime, fl_clock()) ? NAP_MAX : NAP_CALM;
+        int64_t most = load_relaxed(&runtime->monitor.asleep) == FL_MONITOR_CALM ? NAP_CALM : NAP_MAX; /* hint: a nap */
         nap = 2 * nap < most ? 2 * nap : most;
     }
 }

@@ -72,6 +72,13 @@ static bool is_off(struct fl_worker *w, struct fl_record *record, int64_t now)
     return off;
 }
 
+/* What others could do for a stalled worker, or have done for it. */
+static bool has_ready(struct fl_worker *w, int64_t now)
+{
+    return fl_ready_size_hint(&w->ready) != 0 || fl_wheel_due(&w->wheel, now - OVERDUE) ||
+           (fl_ring_polls(&w->ring) ? fl_ring_promising(&w->ring) : fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
+}
+
 static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view *view)
 {
     bool busy = fl_is_busy(w);
@@ -92,7 +99,7 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view 
         ask(w, record, looked, view->now);
         view->recheck = true;
         if (view->now >= w->runtime->monitor.fast_until)
-            view->urgent |= is_off_cpu(load_relaxed(&w->tid)) > 0; /* hint: set before it ran anything */
+            view->urgent |= has_ready(w, view->now) || is_off_cpu(load_relaxed(&w->tid)) > 0; /* hint: set before it ran anything */
         return false;
     }
     if (!record->stalled && view->now - record->asked_at < FL_RECHECK / 2) {
@@ -111,13 +118,6 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view 
     if (!record->off)
         store_relaxed(&w->stall_of, looked); /* hint: for its own look round */
     return true;
-}
-
-/* What others could do for a stalled worker, or have done for it. */
-static bool has_ready(struct fl_worker *w, int64_t now)
-{
-    return fl_ready_size_hint(&w->ready) != 0 || fl_wheel_due(&w->wheel, now - OVERDUE) ||
-           (fl_ring_polls(&w->ring) ? fl_ring_promising(&w->ring) : fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
 }
 
 /* Has the host told, if the stall has lasted long enough and none was reported just now. */
@@ -162,13 +162,13 @@ void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view)
             continue;
         }
         view->out += fl_is_relief(w);
-        bool stalled = judge(w, record, view);
+        bool was_off = record->stalled && record->off, stalled = judge(w, record, view);
+        begun_off |= stalled && record->off && !was_off;
         if (stalled && !record->stalled) {
             add_relaxed(&monitor->stalls, 1); /* counter */
             add_relaxed(&monitor->untold, 1); /* counter */
             record->told = false;
             begun = true;
-            begun_off |= record->off;
         }
         record->stalled = stalled;
         if (stalled && runtime->on_stall && !record->told)

@@ -32,6 +32,7 @@ struct fl_view {
     bool idle;                 /**< somebody of full duty is */
     bool watched;              /**< so it need not be watched */
     bool recheck;              /**< somebody has been asked */
+    bool more;                 /**< perhaps another relief is to be called */
     bool urgent;               /**< a stall would keep somebody waiting, or stalls have lately left CPUs without work */
     bool ready, ready_outside; /**< what was woken waits with stalled workers; with nobody */
     bool unstarted, expected;  /**< what has not begun waits; timers or operations are there */

@@ -6,7 +6,8 @@
  * one a part, and with nobody idle the loop is a loop.
  *
  * Between two parts the worker looks round when it is due, as it does before a child in place: timers and completions are not kept waiting by a loop, and whoever
- * waits for this worker sees that it answers.
+ * waits for this worker sees that it answers. Where it gives way, its other half may begin on a stack of its own; there are as many walkers then as the range
+ * can be halved, at most.
  *
  * A failure is kept in the loop's frame; parts that have not begun are skipped once it is seen. */
 #include "sched/park.h"
@@ -27,8 +28,8 @@ struct range {
     int64_t begin, end;
 };
 
-/* A part is done. */
-static void count_part(void)
+/* Lets others go first, now and then. */
+static void between_parts(void)
 {
     struct fl_worker *w = fl_self();
     if (w->hot.kind_ == FL_KIND_WORKER && fl_worker_due(w))
@@ -56,7 +57,7 @@ static int walk(void *arg)
             cas_acq_rel(&loop->failure, &none, r); /* [first] the first failure counts; meet orders it before the end */
         begin = stop;
         if (begin < end)
-            count_part();
+            between_parts();
     }
     return 0;
 }

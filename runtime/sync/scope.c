@@ -110,9 +110,10 @@ static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_
         else
             begin_on_own_stack(task);
     }
-    if (!error && outside) /* an isolated task has no deque */
+    if (!error && outside) { /* an isolated task has no deque */
         fl_inject_push(&w->runtime->inject, task);
-    else if (!error && !fl_deque_push(&w->hot.deque_, &(struct fl_item){.whose = (uintptr_t)task | FL_WHOSE_TASK}))
+        fl_monitor_tell(w->runtime, &w->runtime->monitor);
+    } else if (!error && !fl_deque_push(&w->hot.deque_, &(struct fl_item){.whose = (uintptr_t)task | FL_WHOSE_TASK}))
         error = -ENOMEM;
     if (!error)
         return 0;
