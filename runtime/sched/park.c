@@ -229,11 +229,6 @@ FL_INLINE void give_way(struct fl_worker *w, struct fl_task *task, struct fl_tas
     leave(w, task, first, fresh);
 }
 
-void fl_park_give_way(struct fl_worker *w, struct fl_task *first)
-{
-    give_way(w, fl_worker_task(w), first);
-}
-
 void fl_park_round(struct fl_worker *w)
 {
     struct fl_task *first = fl_worker_look_round(w);

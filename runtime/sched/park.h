@@ -21,9 +21,6 @@ bool fl_park_yield(struct fl_worker *w);
 /** Looks round, and gives way to who must go first. The caller may be with another worker afterwards. */
 void fl_park_round(struct fl_worker *w);
 
-/** As fl_park_yield, but `first`, which the caller has taken out of a queue, runs next. */
-void fl_park_give_way(struct fl_worker *w, struct fl_task *first);
-
 /** Blocks the kernel thread of an FL_TASK_THREAD until it is made ready. Its futex was set to 0 before anybody knew. */
 void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *on);
 

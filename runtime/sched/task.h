@@ -36,7 +36,7 @@ enum fl_task_flag {
     FL_TASK_PARKED = 16,  /**< has parked on the stack it runs on */
     FL_TASK_LOCALS = 32,  /**< has task-local values (sync/local.c) */
     FL_TASK_PINNED = 128, /**< goes on on its home worker alone (sched/announce.c) */
-    FL_TASK_HOG = 64,     /**< has computed for long without a stop, while it had a stack to be kept (sched/monitor.c) */
+    FL_TASK_HOG = 64,     /**< has computed for long without a stop, while it had a stack to be kept (sched/relief.c) */
 };
 
 #define FL_TASK_BOUND (FL_TASK_THREAD | FL_TASK_PINNED) /* never in a ready queue */
