@@ -530,14 +530,14 @@ size_t fl_culprit_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_p
     return count;
 }
 
-void fl_culprit_symbol(const void *pc, char *text, size_t size)
+bool fl_culprit_symbol(const void *pc, char *text, size_t size)
 {
-    if (size == 0)
-        return;
-    if (take_turn()) {
+    bool ours = size > 0 && take_turn();
+    if (ours) {
         fl_unwind_symbol((uintptr_t)pc, text, size);
         give_turn();
-    } else {
+    } else if (size > 0) {
         snprintf(text, size, "%p", pc);
     }
+    return ours;
 }

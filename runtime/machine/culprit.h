@@ -55,7 +55,8 @@ size_t fl_culprit_backtrace(pid_t tid, uintptr_t low, uintptr_t high, void **ret
  * @return how many; 0: not to be had */
 size_t fl_culprit_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
 
-/** "function+0x12 (file.c:34)", "function+0x12 (libc.so.6)", "libc.so.6+0x1234" or "0x7f...", as far as is known of such an address. */
-void fl_culprit_symbol(const void *pc, char *text, size_t size);
+/** "function+0x12 (file.c:34)", "function+0x12 (libc.so.6)", "libc.so.6+0x1234" or "0x7f...", as far as is known of such an address.
+ * @return whether it was looked up; false: others had the tables for 100 ms, and the text is the bare address */
+bool fl_culprit_symbol(const void *pc, char *text, size_t size);
 
 #endif

@@ -27,7 +27,7 @@ static struct seat {
     pthread_t thread;
 } seats[ALL];
 static _Atomic(bool) ending;
-static _Atomic(uint64_t) looks, frames, sure, work;
+static _Atomic(uint64_t) looks, frames, sure, names, work;
 static int never[2];
 
 static uint64_t dice(uint64_t *state)
@@ -129,15 +129,17 @@ static void look(struct seat *seat, bool sleeper)
         fl_watch_close(&watch);
     }
     size_t count = fl_culprit_backtrace(tid, low, high, pcs, FRAMES, &certain);
+    bool named = count > 0; /* on a busy machine the other who looks may have the tables for longer than one waits for them */
     for (size_t i = 0; i < count; i++)
-        fl_culprit_symbol(pcs[i], text, sizeof text);
+        named = fl_culprit_symbol(pcs[i], text, sizeof text);
 #if FL_LIBDW
-    fl_panic_if(count > 0 && count == certain && count < FRAMES && !strstr(text, "clone"), "%zu calls are sure, and the outermost is %s",
-                count, text);
+    fl_panic_if(named && count == certain && count < FRAMES && !strstr(text, "clone"), "%zu calls are sure, and the outermost is %s", count,
+                text);
 #endif
     add_relaxed(&looks, 1);      /* counter */
     add_relaxed(&frames, count); /* counter */
     add_relaxed(&sure, certain); /* counter */
+    add_relaxed(&names, named);  /* counter */
 }
 
 static void *look_on(void *arg)
@@ -173,7 +175,8 @@ int main(int argc, char **argv)
     fl_panic_if(write(never[1], "x", 1) != 1, "a write");
     for (int i = 0; i < ALL; i++)
         pthread_join(seats[i].thread, NULL);
-    printf("%llu looks, %llu calls, %llu of them sure\n", (unsigned long long)load_relaxed(&looks), /* counter */
-           (unsigned long long)load_relaxed(&frames), (unsigned long long)load_relaxed(&sure));     /* counter */
-    return load_relaxed(&looks) == 0;                                                               /* counter */
+    printf("%llu looks, %llu calls, %llu of them sure, %llu outermost ones named\n", (unsigned long long)load_relaxed(&looks), /* counter */
+           (unsigned long long)load_relaxed(&frames), (unsigned long long)load_relaxed(&sure),                                 /* counter */
+           (unsigned long long)load_relaxed(&names));                                                                          /* counter */
+    return load_relaxed(&looks) == 0 || load_relaxed(&names) == 0;                                                             /* counter */
 }
