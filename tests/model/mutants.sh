@@ -268,7 +268,7 @@ notices chan 1 'rc11 imm' 'a receiver that waits is not woken' "$forgotten" $c \
 notices chan 1 'rc11 imm' 'the lock is given back relaxed' "$race|$unordered|$forgotten|gift.value|value < |$memory" $l \
     '/fl_lock_give(struct/,/^}/s/store_release/store_relaxed/'
 notices chan 2 'rc11 imm' 'a sender is claimed and not made ready' "$forgotten" $c \
-    '/^FL_INLINE void give/,/^}/s/if (woken->task)/if (false)/'
+    '/^FL_INLINE void deliver/,/^}/s/if (woken->task)/if (false)/'
 notices chan 5 'rc11 imm' 'a receiver that was cancelled counts as one that has it' 'received.i. == sent.i.|happened' $c \
     's/if (fl_waitq_wake(w))/if (fl_waitq_wake(w) || true)/'
 notices chan 5 'rc11 imm' 'who comes too late does not say so' "$forgotten" $q \
@@ -283,9 +283,9 @@ notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memo
 notices chan 6 'rc11 imm' 'the value of a sender that was cancelled is received' 'received.i. == sent.i.|happened' $c \
     '/^FL_INLINE int recv_now/,/^}/s/^        ret_woken->task = NULL;$/& return 0;/'
 notices chan 7 'rc11 imm' 'the value of a sender that was cancelled counts' 'received.i. == sent.i.|happened' $c \
-    '/^FL_INLINE int recv_now/,/^}/s/^            ret_woken->task = NULL;$/& chan->count++;/'
+    '/^FL_INLINE int recv_now/,/^}/s/^            ret_woken->task = NULL;$/& chan->tail++;/'
 notices chan 8 'rc11 imm' 'only the first receiver is looked at' "$forgotten" $c \
-    '/^FL_INLINE int send_now/,/^}/s/^        fl_lock_take(&chan->lock);$/&\n        break;/'
+    '/^FL_INLINE int send_now/,/^}/s/^        take_locks(chan, both);$/&\n        break;/'
 notices chan 9 'rc11 imm' 'closing wakes no receiver' "$forgotten" $c \
     '/^void filch_chan_close/,/^}/s/side = 0;/side = 1;/'
 notices chan 10 'rc11 imm' 'closing wakes no sender' "$forgotten" $c \
@@ -294,11 +294,26 @@ notices chan 9 'rc11 imm' 'who would wait does not see that it is closed' "$forg
     's/return is_closed(chan) ? -EPIPE : -EAGAIN;/return -EAGAIN;/'
 notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forgotten" $c \
     '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
-notices chan 13 'rc11' 'a receiver is woken under the lock' "$memory" $c \
-    '/^FL_INLINE int send_now/,/^}/s/^        fl_lock_give(&chan->lock);$//' \
-    's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        fl_lock_give(\&chan->lock);\n        if (woke) {/'
 notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
-    '/^FL_INLINE int send_now/,/^}/s/^    fl_lock_give(&chan->lock);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
+    '/^FL_INLINE int send_now/,/^}/s/^    give_locks(chan, both);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
+notices chan 14 'rc11' 'freeing does not wait for who is inside' "$memory" $c \
+    '/^void filch_chan_free/,/^}/s/^    take_all(chan);.*//' '/^void filch_chan_free/,/^}/s/^    give_all(chan);//'
+notices chan 4 'rc11 imm' 'the tail is moved before the value is there' "$race|received|r == |gift" $c \
+    '/^FL_INLINE void put_value/,/^}/s/store_release/store_relaxed/'
+notices chan 4 'rc11 imm' 'a receiver does not acquire the tail' "$race|received|r == |gift" $c \
+    '/^FL_INLINE size_t tail_of/,/^}/s/load_acquire/load_relaxed/'
+notices chan 4 'rc11 imm' 'the head is moved before the value is out' "$race|received|r == |gift" $c \
+    '/^FL_INLINE int take_value/,/^}/s/store_release/store_relaxed/'
+notices chan 4 'rc11' 'a sender does not acquire the head' "$race|received|r == |gift" $c \
+    '/^FL_INLINE size_t head_of/,/^}/s/load_acquire/load_relaxed/'
+notices chan 4 'rc11 imm' 'who would wait takes the lock of its own end alone' "$forgotten" $c \
+    '/^static FL_NOINLINE int look_and_wait_to/,/^}/s/take_locks(chan, both)/fl_lock_take(send ? \&chan->send_lock : \&chan->recv_lock)/' \
+    '/^static FL_NOINLINE int look_and_wait_to/,/^}/s/give_locks(chan, both)/fl_lock_give(send ? \&chan->send_lock : \&chan->recv_lock)/'
+notices chan 4 'rc11 imm' 'a receiver with both locks does not say how far it has seen' "$twice" $c \
+    '/^FL_INLINE int recv_now/,/^}/s/(chan->tail_seen = tail_of(chan))/tail_of(chan)/'
+notices chan 4 'rc11 imm' 'a receiver passes by who waits to send' "$forgotten" $c \
+    '/^FL_INLINE int take_value/,/^}/s/if (unlikely(fl_waitq_first(&chan->senders)))/if (false)/' \
+    '/^FL_INLINE int recv_from_room/,/^}/s/bool alone = r == 0 .*/bool alone = r == 0;/'
 notices chan 15 'rc11 imm' 'who found no stack leaves a line it never stood in' "$forgotten" $c \
     '/^static FL_NOINLINE int wait_to/,/^}/s/if (r != -ENOMEM)/if (true)/'
 notices chan 2 'rc11 imm' 'who stands in line late does not look again' "$forgotten" $c \
