@@ -406,11 +406,7 @@ static int submit(filch_runtime *runtime, filch_fn *fn, void *arg)
             if (r < 0)
                 fl_outside_put(runtime, task);
         } else {
-            add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet */
-            fl_inject_push(&runtime->inject, task);
-            fl_notify(runtime);
-            fl_monitor_tell(runtime, &runtime->monitor);
-            sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
+            fl_push_from_outside(runtime, task);
         }
     }
     if (r < 0) {

@@ -161,7 +161,9 @@ FL_SLOW struct fl_task *fl_ready_pop_slow(struct fl_ready *q)
 /** Appends `task`. @return false: no memory, not appended. */
 FL_INLINE bool fl_ready_push(struct fl_ready *q, struct fl_task *task)
 {
-    return likely(fl_ready_push_fast(q, task)) || fl_ready_push_slow(q, task);
+    if (likely(fl_ready_push_fast(q, task)))
+        return true;
+    return fl_ready_push_slow(q, task);
 }
 
 /** Takes the oldest task, or NULL. */

@@ -73,6 +73,15 @@ void fl_wake_one(struct filch_runtime *runtime)
     }
 }
 
+void fl_push_from_outside(struct filch_runtime *runtime, struct fl_task *task)
+{
+    add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet, so the runtime is there */
+    fl_inject_push(&runtime->inject, task);
+    fl_notify(runtime);
+    fl_monitor_tell(runtime, &runtime->monitor);
+    sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
+}
+
 /* A task that no ready queue is for. */
 static FL_COLD void make_bound_ready(struct fl_task *task)
 {
@@ -93,28 +102,22 @@ static FL_COLD void make_bound_ready(struct fl_task *task)
 
 void fl_make_ready(struct fl_task *task)
 {
+    struct fl_worker *w = fl_self();
+    struct filch_runtime *runtime = task->runtime;
     if (unlikely(task->flags & FL_TASK_BOUND)) {
         make_bound_ready(task);
         return;
     }
-    struct fl_worker *w = fl_self();
-    struct filch_runtime *runtime = task->runtime;
-    if (likely(w->hot.kind_ == FL_KIND_WORKER && w->runtime == runtime)) {
-        for (int line = 0; line < 6; line++) /* it is resumed soon, and has perhaps not been touched for long */
-            __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
-        if (unlikely(!fl_ready_push(&w->ready, task)))
-            fl_inject_push(&runtime->inject, task);
-        if (!w->hot.current_ && fl_ready_size_hint(&w->ready) < FEW)
-            return; /* the loop will run it itself, next */
-        fl_notify(runtime);
+    if (unlikely(w->hot.kind_ != FL_KIND_WORKER || w->runtime != runtime)) {
+        fl_push_from_outside(runtime, task);
         return;
     }
-    /* From outside: the task may have ended and its runtime be about to go before this is done with waking. */
-    add_relaxed(&runtime->visitors, 1); /* [visit] the task is not in a queue yet, so the runtime is there */
-    fl_inject_push(&runtime->inject, task);
-    fl_notify(runtime);
-    fl_monitor_tell(runtime, &runtime->monitor);
-    sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
+    for (int line = 0; line < 6; line++) /* it is resumed soon, and has perhaps not been touched for long */
+        __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
+    if (unlikely(!fl_ready_push(&w->ready, task)))
+        fl_inject_push(&runtime->inject, task);
+    if (w->hot.current_ || fl_ready_size_hint(&w->ready) >= FEW) /* else the loop will run it itself, next */
+        fl_notify(runtime);
 }
 
 struct fl_task *fl_join_tell_selector(struct filch_scope *scope)

@@ -293,6 +293,9 @@ FL_INLINE bool fl_deep(struct fl_worker *w)
  * The caller owns the task (it has claimed its wake). Any thread. Never fails. */
 void fl_make_ready(struct fl_task *task);
 
+/** The same for a task, parked or new, that comes from none of the runtime's workers: to the inject queue; wakes a worker, and the monitor if it must know. */
+FL_NOINLINE void fl_push_from_outside(struct filch_runtime *runtime, struct fl_task *task);
+
 /** Wakes a sleeping worker. */
 FL_COLD void fl_wake_one(struct filch_runtime *runtime);
 

@@ -111,8 +111,7 @@ static int spawn_task(struct fl_worker *w, filch_scope *scope, const filch_task_
             begin_on_own_stack(task);
     }
     if (!error && outside) { /* an isolated task has no deque */
-        fl_inject_push(&w->runtime->inject, task);
-        fl_monitor_tell(w->runtime, &w->runtime->monitor);
+        fl_push_from_outside(w->runtime, task);
     } else if (!error && !fl_deque_push(&w->hot.deque_, &(struct fl_item){.whose = (uintptr_t)task | FL_WHOSE_TASK}))
         error = -ENOMEM;
     if (!error)
