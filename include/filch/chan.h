@@ -28,8 +28,8 @@ typedef struct filch_chan filch_chan;
  * @return 0; -EINVAL element size; -ENOMEM. Context: any thread, never parks. */
 FILCH_API int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan);
 
-/** Frees a channel that nobody uses any more, and the values in it. Whoever has received may do so if nobody else is to use it; a sender may not, because the receiver
- * may still be about to return. NULL is allowed. Context: any thread, never parks. */
+/** Frees a channel that nobody uses any more, and the values in it. Whoever has received may do so if nobody else is to use it; a sender may not, because it
+ * does not know whether the receiver will look at it again. NULL is allowed. Context: any thread, never parks. */
 FILCH_API void filch_chan_free(filch_chan *chan);
 
 /** Sends the value at `element`. What happened before is visible to the receiver.

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A spin lock for sections of a few dozen instructions: a word, all-zero is free. It guards lists that several workers share now and
- * then (a timer wheel, the pool of spare stacks), never anything that waits.
+/* A spin lock for sections of a few dozen instructions: a word, all-zero is free. It guards what several workers share now and
+ * then (a timer wheel, the pool of spare stacks, one end of a channel), never anything that waits.
  *
  * Invariants
  *   1. word == 1 while somebody is inside, else 0.
  *   2. Inside, nobody parks, blocks, or calls what a user wrote. So the wait is as long as the section, plus, if the holder is preempted,
- *      until it runs again.
+ *      until it runs again, plus the same of another lock where one is taken inside (sync/chan.c).
  *   3. A waiter that has spun for a while gives its CPU away: sched_yield first; when that does not help, a short sleep, because yielding
  *      never lets a thread of lower priority run and the holder may be one (SCHED_FIFO hosts).
  *

@@ -3,7 +3,7 @@
  *
  * send_lock is for where values come in, and for the queue of receivers, who wait for one to come in. recv_lock is for where they go out, and for the queue of
  * senders, who wait for one to go out. So a sender and a receiver that need not wait meet in nothing but the values, and in the other's count, which either looks
- * at when what it saw of it last is used up. Whoever would have to wait takes both locks, send_lock first, and looks again; so do a receiver that finds a sender waiting, closing, and growing.
+ * at when what it saw of it last is used up. Whoever would have to wait takes both locks, send_lock first, and looks again; everything else that is seldom takes both, too.
  * Without room there is nothing but waiting: then send_lock is for everything, and "all" locks are that one.
  *
  * A value goes straight from a sender to a receiver that waits: it is copied into the receiver's frame before that is claimed, and a receiver that a cancel was
@@ -15,7 +15,7 @@
  *   2. Once closed nobody waits to send, and somebody who would wait to receive is told instead.
  *   3. head_seen <= head <= tail_seen <= tail. tail - head <= limit <= room.
  *
- * Why one lock is enough for those who need not wait: a queue changes only under its own end's lock, and somebody joins it under both. A sender under send_lock that sees no
+ * Why one lock is enough for those who need not wait: the queue of receivers changes only under send_lock, that of senders only under both, and whoever joins either has both. A sender under send_lock that sees no
  * receiver puts its value into the ring; a receiver that joins later takes send_lock first, so it finds the value. A receiver under recv_lock that sees no sender takes a value
  * out; a sender that joins later finds the room. While somebody waits nobody of the other side passes by: a sender gives to the first receiver, and a receiver takes both locks.
  *
@@ -29,7 +29,7 @@
  *
  * Any other receiver is claimed after the lock was given back, as everywhere (sync/waitq.h). One that finds its value in the ring may be out while the sender still has its lock.
  * So whoever has received may free the channel: freeing takes the locks. A sender is claimed under both, because
- * its value must not be on its way between two locks: so a sender may not, while the receiver may still be inside. Growing an unbounded channel, and
+ * its value must not be on its way between two locks. Growing an unbounded channel, and
  * closing one that many wait at, keep the locks for longer than the few dozen instructions that others do.
  *
  * Rejected: one lock for both ends (what this was: with two workers 31 ns an item instead of 17 with room for 256, 50 instead of 9 with room for 100,000); a queue without
@@ -44,7 +44,9 @@
 #include <string.h>
 
 #define ELEMENT_MAX 65536
-#define UNBOUNDED_FIRST 64
+#ifndef UNBOUNDED_FIRST
+#define UNBOUNDED_FIRST 64 /* values */
+#endif
 
 struct filch_chan {
     size_t size, capacity; /* of a value; as asked for */
@@ -503,10 +505,8 @@ void filch_chan_close(filch_chan *chan)
 
 size_t filch_chan_length(filch_chan *chan)
 {
-    take_all(chan);
-    size_t count = count_of(chan);
-    give_all(chan);
-    return count;
+    size_t count = count_of(chan); /* the tail may have moved between the two looks */
+    return count < chan->capacity ? count : chan->capacity;
 }
 
 /* ---- as a case of a select ---- */

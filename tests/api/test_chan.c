@@ -107,6 +107,43 @@ Test(chan, a_full_one_makes_senders_wait_and_a_closed_one_lets_out_what_is_in)
     }
 }
 
+static int send_third(void *arg)
+{
+    struct line *line = arg;
+    must(ints_send(line->chan, 3) == 0);
+    return 0;
+}
+
+static int room_is_for_who_waits(void *arg)
+{
+    struct line *line = arg;
+    int value;
+    FILCH_SCOPE(s);
+    must(ints_send(line->chan, 1) == 0 && ints_send(line->chan, 2) == 0);
+    must(filch_spawn(&s, send_third, line) == 0);
+    filch_sleep(FILCH_MSEC(5)); /* it waits */
+    for (int i = 1; i <= 3; i++) {
+        must(ints_try_recv(line->chan, &value) == 0 && value == i);
+        must(ints_try_send(line->chan, 3 + i) == (i == 1 ? -EAGAIN : 0)); /* the room was the third's, before anybody came */
+    }
+    must(filch_join(&s) == 0);
+    for (int i = 5; i <= 6; i++)
+        must(ints_try_recv(line->chan, &value) == 0 && value == i);
+    must(ints_try_recv(line->chan, &value) == -EAGAIN && ints_length(line->chan) == 0);
+    return 0;
+}
+
+Test(chan, room_is_for_who_waits_before_who_comes)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        struct line line = {0};
+        must(ints_new(2, &line.chan) == 0);
+        must(filch_run(config, room_is_for_who_waits, &line) == 0);
+        ints_free(line.chan);
+    }
+}
+
 static int wait_in_vain(void *arg)
 {
     struct line *line = arg;

@@ -22,9 +22,16 @@
  *   14 room for one; who has received frees the channel
  *   15 the receiver finds no memory for a stack while a sender hands over
  *   16 5 again: what is done from the next stack may go on for longer than the wait
- *   17 6 again, likewise */
+ *   17 6 again, likewise
+ *   18 5 again, where there is room: the value goes to the receiver or to the ring
+ *   19 8 again, likewise
+ *   20 9 again, likewise: what was sent before is received
+ *   21 10 again, where there is room, which is full
+ *   22 11 again, where there is room
+ *   23 12 again, where there is room, which is full
+ *   24 no bound, and room for one: it grows while a receiver is at it */
 #define NO_STACK (SCENARIO == 15)
-#define NEXT_STACK (SCENARIO >= 16)
+#define NEXT_STACK (SCENARIO == 16 || SCENARIO == 17)
 #include "waits.h"
 
 #include <filch/chan.h>
@@ -41,6 +48,7 @@ static inline void copy_value(void *to, const void *from, size_t size)
     *(int *)to = *(const int *)from;
 }
 
+#define UNBOUNDED_FIRST 1
 #include "sync/chan.c"
 
 /* What the compiler calls for a structure that is assigned: a new channel. The checker takes that apart only where it sees the type: of an array's element. */
@@ -142,7 +150,7 @@ static void *victim_receiver(void *arg)
     int r = receive();
     end_victim();
     spared = r >= 0;
-    assert(r >= 0 || r == (NO_STACK ? -ENOMEM : -ECANCELED) || (SCENARIO == 11 && r == -EPIPE));
+    assert(r >= 0 || r == (NO_STACK ? -ENOMEM : -ECANCELED) || ((SCENARIO == 11 || SCENARIO == 22) && r == -EPIPE));
     return NULL;
 }
 
@@ -151,7 +159,7 @@ static void *victim_sender(void *arg)
     begin_victim();
     int r = send((int)(intptr_t)arg);
     end_victim();
-    assert(r == 0 || r == -ECANCELED || (SCENARIO == 12 && r == -EPIPE));
+    assert(r == 0 || r == -ECANCELED || ((SCENARIO == 12 || SCENARIO == 23) && r == -EPIPE));
     return NULL;
 }
 
@@ -204,12 +212,15 @@ static void *receives_and_frees(void *arg)
     return NULL;
 }
 
-#define ROOM (SCENARIO == 3 || SCENARIO == 4 || SCENARIO == 7 || SCENARIO == 14 ? 1 : 0)
+#define WITH_ROOM (SCENARIO == 3 || SCENARIO == 4 || SCENARIO == 7 || SCENARIO == 14 || SCENARIO >= 18)
+#define FULL (SCENARIO == 7 || SCENARIO == 21 || SCENARIO == 23)
 
 int main(void)
 {
-    int r = filch_chan_new(sizeof(int), ROOM, &chan);
+    int r = filch_chan_new(sizeof(int), SCENARIO == 24 ? FILCH_UNBOUNDED : WITH_ROOM, &chan);
     assert(r == 0);
+    if (FULL)
+        sender((void *)2);
 #if SCENARIO == 1
     pthread_t a = start(sender, (void *)0);
     receiver(NULL);
@@ -232,7 +243,7 @@ int main(void)
     sender((void *)1);
     sender((void *)2);
     join(a);
-#elif SCENARIO == 5 || SCENARIO == 16
+#elif SCENARIO == 5 || SCENARIO == 16 || SCENARIO == 18
     pthread_t a = start(victim_receiver, NULL), b = start(canceller, NULL);
     try_send(0);
     join(a);
@@ -243,13 +254,12 @@ int main(void)
     join(a);
     join(b);
 #elif SCENARIO == 7
-    sender((void *)0);
     pthread_t a = start(victim_sender, (void *)1), b = start(canceller, NULL);
     r = receive();
-    assert(r == 0);
+    assert(r == 2);
     join(a);
     join(b);
-#elif SCENARIO == 8
+#elif SCENARIO == 8 || SCENARIO == 19
     pthread_t a = start(victim_receiver, NULL), b = start(receiver, NULL);
     cancel();
     sender((void *)0);
@@ -257,21 +267,21 @@ int main(void)
     if (spared)
         sender((void *)1);
     join(b);
-#elif SCENARIO == 9
+#elif SCENARIO == 9 || SCENARIO == 20
     pthread_t a = start(receive_or_closed, NULL), b = start(closer, NULL);
     send_or_closed((void *)0);
     join(a);
     join(b);
-#elif SCENARIO == 10
+#elif SCENARIO == 10 || SCENARIO == 21
     pthread_t a = start(send_or_closed, (void *)0);
     closer(NULL);
     join(a);
-#elif SCENARIO == 11
+#elif SCENARIO == 11 || SCENARIO == 22
     pthread_t a = start(victim_receiver, NULL), b = start(canceller, NULL);
     closer(NULL);
     join(a);
     join(b);
-#elif SCENARIO == 12
+#elif SCENARIO == 12 || SCENARIO == 23
     pthread_t a = start(victim_sender, (void *)0), b = start(canceller, NULL);
     closer(NULL);
     join(a);
@@ -281,6 +291,12 @@ int main(void)
     receives_and_frees(NULL);
     join(a);
     return 0;
+#elif SCENARIO == 24
+    pthread_t a = start(in_order, NULL);
+    sender((void *)0);
+    sender((void *)1);
+    sender((void *)2);
+    join(a);
 #elif SCENARIO == 15
     pthread_t a = start(victim_receiver, NULL);
     try_send(0);

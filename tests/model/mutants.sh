@@ -314,6 +314,10 @@ notices chan 4 'rc11 imm' 'a receiver with both locks does not say how far it ha
 notices chan 4 'rc11 imm' 'a receiver passes by who waits to send' "$forgotten" $c \
     '/^FL_INLINE int take_value/,/^}/s/if (unlikely(fl_waitq_first(&chan->senders)))/if (false)/' \
     '/^FL_INLINE int recv_from_room/,/^}/s/bool alone = r == 0 .*/bool alone = r == 0;/'
+notices chan 24 'rc11 imm' 'it grows under the lock of one end' "$race|$memory|r == |received|gift" $c \
+    '/^FL_INLINE int send_now/,/^}/s/} else if (!both || chan->limit/} else if (chan->limit/'
+notices chan 18 'rc11' 'a receiver leaves under the lock of its own end' "$race|$forgotten|$unordered|$memory|$twofold|!ready" $c \
+    '/^static void leave(/,/^}/s/fl_waitq_leave(q, &chan->send_lock, w)/fl_waitq_leave(q, \&chan->recv_lock, w)/'
 notices chan 15 'rc11 imm' 'who found no stack leaves a line it never stood in' "$forgotten" $c \
     '/^static FL_NOINLINE int wait_to/,/^}/s/if (r != -ENOMEM)/if (true)/'
 notices chan 2 'rc11 imm' 'who stands in line late does not look again' "$forgotten" $c \

@@ -138,7 +138,7 @@ checks() {
     holds wake 7
     holds join 7
     holds mutex 8
-    holds chan 17
+    holds chan 24
     holds select 22 '2 10 15 16'
     # shellcheck source=tests/model/mutants.sh
     . "$root/tests/model/mutants.sh"
