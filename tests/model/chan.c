@@ -237,7 +237,7 @@ int main(void)
     receiver(NULL);
     join(a);
     join(b);
-#elif SCENARIO == 4
+#elif SCENARIO == 4 || SCENARIO == 24
     pthread_t a = start(in_order, NULL);
     sender((void *)0);
     sender((void *)1);
@@ -291,12 +291,6 @@ int main(void)
     receives_and_frees(NULL);
     join(a);
     return 0;
-#elif SCENARIO == 24
-    pthread_t a = start(in_order, NULL);
-    sender((void *)0);
-    sender((void *)1);
-    sender((void *)2);
-    join(a);
 #elif SCENARIO == 15
     pthread_t a = start(victim_receiver, NULL);
     try_send(0);
