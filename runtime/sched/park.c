@@ -47,18 +47,29 @@ FL_INLINE void append(struct fl_worker *w, struct fl_task *task)
         fl_inject_push(&w->runtime->inject, task);
 }
 
+FL_INLINE struct fl_task *call_commit(struct fl_worker *w)
+{
+    fl_commit_fn *fn = w->commit;
+    w->commit = NULL;
+    return fn(w->commit_arg);
+}
+
+/* A task that is ready by the time it is off its stack. */
+static void append_left(struct fl_worker *w, struct fl_task *task)
+{
+    append(w, task);
+    fl_notify(w->runtime);
+}
+
 FL_INLINE void after_switch(struct fl_worker *w)
 {
-    struct fl_task *yielded = w->yielded;
-    if (likely(yielded != NULL)) {
+    struct fl_task *left = w->yielded;
+    if (likely(left != NULL))
         w->yielded = NULL;
-        append(w, yielded);
-        fl_notify(w->runtime);
-    } else if (w->commit) {
-        fl_commit_fn *commit = w->commit;
-        w->commit = NULL;
-        commit(w->commit_arg);
-    }
+    else if (w->commit)
+        left = call_commit(w);
+    if (left)
+        append_left(w, left);
 }
 
 void fl_after_switch(struct fl_worker *w)
@@ -95,19 +106,37 @@ static int resumed(void)
     return 0;
 }
 
-/* Leaves the stack of `from`, which has one of its own, for the one of `to`. Returns 0 when `from` is resumed. */
-FL_INLINE int leave_for(struct fl_worker *w, struct fl_task *from, struct fl_task *to)
+/* The same where the task has waited for a claim. @return the claimer's result */
+static int resumed_claimed(void)
+{
+    struct fl_worker *w = fl_self();
+    struct fl_task *task = fl_worker_task(w);
+    if (FL_ASAN || FL_TSAN || unlikely(!w->commit)) {
+        resumed_slow(w);
+        return fl_wake_finish(task);
+    }
+    struct fl_task *left = call_commit(w);
+    if (unlikely(left != NULL))
+        append_left(w, left);
+    *w->err = task->err;
+    task->why = NULL;
+    return fl_wake_finish(task);
+}
+
+/* Leaves the stack of `from`, which has one of its own, for the one of `to`. Returns what `after` does, when `from` is resumed. */
+FL_INLINE int leave_for(struct fl_worker *w, struct fl_task *from, struct fl_task *to, int (*after)(void))
 {
     w->stack = to->stack;
     w->hot.floor_ = to->low;
     fl_worker_set_task(w, to);
     from->err = *w->err;
     fl_sanitizer_before(&from->fake, w->stack->low, w->stack->top, w->stack->sanitizer);
-    return fl_context_leave(&from->sp, to->sp, resumed);
+    return fl_context_leave(&from->sp, to->sp, after);
 }
 
 /* The same for a fresh stack, on which the loop begins with `to` if it isn't NULL. */
-static FL_NOINLINE int leave_for_fresh(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+static FL_NOINLINE int leave_for_fresh(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh,
+                                       int (*after)(void))
 {
     fl_sanitizer_clean(fresh->low, fresh->top);
     void *sp = fl_context_make(fresh->top, fl_worker_loop);
@@ -116,10 +145,10 @@ static FL_NOINLINE int leave_for_fresh(struct fl_worker *w, struct fl_task *from
     fl_worker_set_task(w, to);
     from->err = *w->err;
     fl_sanitizer_before(&from->fake, w->stack->low, w->stack->top, w->stack->sanitizer);
-    return fl_context_leave(&from->sp, sp, resumed);
+    return fl_context_leave(&from->sp, sp, after);
 }
 
-FL_INLINE int leave(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh)
+FL_INLINE int leave(struct fl_worker *w, struct fl_task *from, struct fl_task *to, struct fl_stack *fresh, int (*after)(void))
 {
     if (unlikely(!(from->flags & FL_TASK_PARKED))) { /* the first time: from now on the stack is its own */
         from->stack = w->stack;
@@ -127,7 +156,13 @@ FL_INLINE int leave(struct fl_worker *w, struct fl_task *from, struct fl_task *t
         from->low = w->hot.floor_;
         from->flags |= FL_TASK_PARKED;
     }
-    return fresh ? leave_for_fresh(w, from, to, fresh) : leave_for(w, from, to);
+    return fresh ? leave_for_fresh(w, from, to, fresh, after) : leave_for(w, from, to, after);
+}
+
+/* Whether the newest ready task goes first. */
+FL_INLINE bool is_newest_turn(const struct fl_worker *w)
+{
+    return w->met && w->in_a_row + 1 < NEWEST_IN_A_ROW;
 }
 
 /* The next task to switch to, or NULL with a fresh stack for the loop; false: neither. */
@@ -136,11 +171,10 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    if (!to && w->met && ++w->in_a_row < NEWEST_IN_A_ROW) {
-        to = fl_ready_pop_newest(&w->ready);
-    } else if (!to && (w->met || fl_deque_size_hint(&w->hot.deque_) == 0)) {
-        to = fl_ready_pop(&w->ready);
-        w->in_a_row = 0;
+    bool newest = is_newest_turn(w);
+    if (!to && (w->met || fl_deque_size_hint(&w->hot.deque_) == 0)) {
+        to = newest ? fl_ready_pop_newest(&w->ready) : fl_ready_pop(&w->ready);
+        w->in_a_row = newest ? w->in_a_row + 1 : 0;
     }
     w->met = false;
     struct fl_stack *fresh = NULL;
@@ -169,21 +203,67 @@ static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl
     return first;
 }
 
-int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
+/* What most parks come to: the task that is next has a stack, and so has the one that parks. Counts the dispatch.
+ * @return that task; NULL: there is more to do, for park_slow */
+FL_INLINE struct fl_task *next_at_once(struct fl_worker *w, const struct fl_task *task)
 {
-    struct fl_task *task = fl_worker_task(w), *to = NULL;
-    struct fl_stack *fresh = NULL;
-    if (fl_worker_due(w)) /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
-        to = first_of_round(w, &fresh);
-    if (likely(!to) && unlikely(!choose(w, &to, &fresh)))
-        return -ENOMEM;
+    if (fl_worker_due(w) || unlikely(w->ended_scope != NULL) || unlikely(!(task->flags & FL_TASK_PARKED)) ||
+        (!w->met && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)))
+        return NULL;
+    bool newest = is_newest_turn(w);
+    struct fl_task *to = fl_ready_pop_fast(&w->ready, newest);
+    if (likely(to != NULL)) {
+        w->in_a_row = newest ? w->in_a_row + 1 : 0;
+        w->met = false;
+    }
+    return to;
+}
+
+/* Everything but the switch: the commit is called on the next stack. */
+FL_INLINE void prepare(struct fl_worker *w, struct fl_task *task, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
+{
     w->commit = commit;
     w->commit_arg = arg;
     task->why = why;
     task->on = on;
+}
+
+FL_INLINE void count_park(struct fl_worker *w)
+{
     fl_count(&w->counters.parks, 1);
     fl_cost(FL_COST_PARK, w, 1);
-    return leave(w, task, to, fresh);
+}
+
+/* The rest of a park that is prepared, and is counted as a dispatch. */
+static FL_NOINLINE int park_slow(struct fl_worker *w, int (*after)(void))
+{
+    struct fl_task *task = fl_worker_task(w), *to = NULL;
+    struct fl_stack *fresh = NULL;
+    if (fl_worker_spent(w)) /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
+        to = first_of_round(w, &fresh);
+    if (likely(!to) && unlikely(!choose(w, &to, &fresh))) {
+        w->commit = NULL;
+        task->why = NULL;
+        return -ENOMEM;
+    }
+    count_park(w);
+    return leave(w, task, to, fresh, after);
+}
+
+FL_INLINE int park(struct fl_worker *w, struct fl_task *task, int (*after)(void))
+{
+    struct fl_task *to = next_at_once(w, task);
+    if (unlikely(!to))
+        return park_slow(w, after);
+    count_park(w);
+    return leave_for(w, task, to, after);
+}
+
+int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
+{
+    struct fl_task *task = fl_worker_task(w);
+    prepare(w, task, commit, arg, why, on);
+    return park(w, task, resumed);
 }
 
 void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on, bool (*over)(void *arg))
@@ -207,7 +287,7 @@ bool fl_park_yield(struct fl_worker *w)
         return false;
     w->yielded = task;
     task->why = &yields;
-    leave(w, task, to, fresh);
+    leave(w, task, to, fresh, resumed);
     return true;
 }
 
@@ -226,7 +306,7 @@ FL_INLINE void give_way(struct fl_worker *w, struct fl_task *task, struct fl_tas
     fl_worker_prefetch(w);
     w->yielded = task;
     task->why = &yields;
-    leave(w, task, first, fresh);
+    leave(w, task, first, fresh, resumed);
 }
 
 void fl_park_round(struct fl_worker *w)
@@ -280,11 +360,10 @@ void filch_yield(void)
     fl_worker_prefetch(w);
     w->yielded = task;
     task->why = &yields;
-    leave_for(w, task, first);
+    leave_for(w, task, first, resumed);
 }
 
-/* Its memory may be gone; of it only the address is used. An eventfd is there until somebody has written to it. */
-static FL_NOINLINE void wake_thread(struct fl_task *task, uint32_t seen)
+void fl_wake_thread(struct fl_task *task, uint32_t seen)
 {
     uint64_t one = 1;
     if (!(seen & FL_WAKE_POLLS)) {
@@ -297,26 +376,11 @@ static FL_NOINLINE void wake_thread(struct fl_task *task, uint32_t seen)
     errno = saved;
 }
 
-bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
-{
-    uint32_t seen;
-    if (!fl_wake_swap(task, result, cancel, &seen))
-        return false;
-    *ret_saved = seen & FL_WAKE_SAVED;
-    if (unlikely(seen & FL_WAKE_THREAD))
-        wake_thread(task, seen);
-    return true;
-}
-
 /* The commit of fl_wait. */
-static void saved(void *arg)
+static struct fl_task *save(void *arg)
 {
     struct fl_task *task = arg;
-    if (fl_wake_save(task))
-        return;
-    struct fl_worker *w = fl_self();
-    append(w, task);
-    fl_notify(w->runtime);
+    return fl_wake_save(task) ? NULL : task;
 }
 
 static bool claimed(void *arg)
@@ -334,49 +398,49 @@ void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *
     task->why = NULL;
 }
 
-struct late {
-    struct fl_task *task;
-    bool (*stand)(void *arg);
-    void *arg;
-};
-
-/* The commit of fl_wait_late. */
-static void stand_late(void *arg)
+int fl_wait_late(struct fl_task *task, fl_commit_fn *stand, void *arg, const struct fl_why *why, const void *on)
 {
-    struct late *late = arg;
-    struct fl_task *task = late->task;
-    if (!late->stand(late->arg)) /* the task may be gone from here on */
-        return;
     struct fl_worker *w = fl_self();
-    append(w, task);
-    fl_notify(w->runtime);
+    prepare(w, task, stand, arg, why, on);
+    return park(w, task, resumed_claimed);
 }
 
-int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on)
+static FL_NOINLINE int wait_thread(struct fl_task *task, const struct fl_why *why, const void *on)
 {
-    struct late late = {task, stand, arg};
-    int r = fl_park(fl_self(), stand_late, &late, why, on);
-    return likely(r == 0) ? fl_wake_finish(task) : r;
+    uint32_t seen;
+    task->why = why;
+    task->on = on;
+    while (!fl_wake_claimed(task, &seen))
+        fl_futex_wait(&task->wake, seen, INT64_MAX);
+    task->why = NULL;
+    return fl_wake_finish(task);
+}
+
+/* The rest of a wait that is prepared, where there is more to do than to switch. */
+static FL_NOINLINE int wait_slow(struct fl_worker *w, const struct fl_why *why, const void *on, bool fallible)
+{
+    struct fl_task *task = fl_worker_task(w);
+    if (park_slow(w, resumed) != 0) {
+        if (!fallible)
+            fl_park_surely(w, save, task, why, on, claimed);
+        else if (fl_wake_disarm(task))
+            return -ENOMEM;
+    }
+    return fl_wake_finish(task);
 }
 
 int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool fallible)
 {
-    if (unlikely(task->flags & FL_TASK_THREAD)) {
-        uint32_t seen;
-        task->why = why;
-        task->on = on;
-        while (!fl_wake_claimed(task, &seen))
-            fl_futex_wait(&task->wake, seen, INT64_MAX);
-        task->why = NULL;
-        return fl_wake_finish(task);
-    }
+    if (unlikely(task->flags & FL_TASK_THREAD))
+        return wait_thread(task, why, on);
     struct fl_worker *w = fl_self();
     fl_assert(fl_worker_task(w) == task);
-    if (!claimed(task)) { /* the commit looks again */
-        if (!fallible)
-            fl_park_surely(w, saved, task, why, on, claimed);
-        else if (fl_park(w, saved, task, why, on) != 0 && fl_wake_disarm(task))
-            return -ENOMEM;
-    }
-    return fl_wake_finish(task);
+    if (claimed(task)) /* else the commit looks again */
+        return fl_wake_finish(task);
+    prepare(w, task, save, task, why, on);
+    struct fl_task *to = next_at_once(w, task);
+    if (unlikely(!to))
+        return wait_slow(w, why, on, fallible);
+    count_park(w);
+    return leave_for(w, task, to, resumed_claimed);
 }

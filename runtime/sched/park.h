@@ -29,10 +29,23 @@ void fl_after_switch(struct fl_worker *w);
 
 /* ---- waiting for somebody's claim ---- */
 
+/** Wakes the kernel thread whose word was `seen` when it was claimed. Its memory may be gone; of it only the address is used. An eventfd is there until somebody has written
+ * to it. */
+FL_NOINLINE void fl_wake_thread(struct fl_task *task, uint32_t seen);
+
 /** Claims a waiting task: true once a wait. The claimer then calls fl_wake_deliver(task, *ret_saved), and touches neither
  * the waiter's memory nor, for an isolated task, the task any more: it may have gone on.
  * @param result what fl_wait returns: 0 or -errno @param cancel claims only what may be cancelled */
-bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved);
+FL_INLINE bool fl_wake_claim(struct fl_task *task, int result, bool cancel, bool *ret_saved)
+{
+    uint32_t seen;
+    if (!fl_wake_swap(task, result, cancel, &seen))
+        return false;
+    *ret_saved = seen & FL_WAKE_SAVED;
+    if (unlikely(seen & FL_WAKE_THREAD))
+        fl_wake_thread(task, seen);
+    return true;
+}
 
 /** Lets a claimed task go on. */
 FL_INLINE void fl_wake_deliver(struct fl_task *task, bool saved)
@@ -52,9 +65,9 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
 }
 
 /** Parks, and has `stand(arg)` called on the next stack, when the task is off its own: that arms it (fl_wake_arm_saved) and tells others of the wait, or ends it
- * (fl_wake_preempt) and returns true. So nothing need be done twice, and the saving costs nothing. For a worker's task only.
+ * (fl_wake_preempt) and returns the task. So nothing need be done twice, and the saving costs nothing. For a worker's task only.
  * @return as fl_wait with `fallible`; -ENOMEM: `stand` was not called */
-int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on);
+int fl_wait_late(struct fl_task *task, fl_commit_fn *stand, void *arg, const struct fl_why *why, const void *on);
 
 /** Parks until claimed. Any kind of task, armed before. When it returns anything but the result of the object it waited for, the caller may still stand
  * in that object's list and must take itself out.

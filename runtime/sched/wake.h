@@ -78,7 +78,7 @@ FL_INLINE bool fl_wake_swap(struct fl_task *task, int result, bool cancel, uint3
     uint32_t need = FL_WAKE_ARMED | (cancel ? FL_WAKE_CANCELLABLE : 0);
     while ((seen & need) == need)
         /* [wake] pairs with fl_wake_save */
-        if (cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << FL_WAKE_RESULT)) {
+        if (likely(cas_weak_acq_rel(&task->wake, &seen, FL_WAKE_CLAIMED | (uint32_t)-result << FL_WAKE_RESULT))) {
             *ret_seen = seen;
             return true;
         }
@@ -90,7 +90,7 @@ FL_INLINE bool fl_wake_save(struct fl_task *task)
 {
     uint32_t seen = load_relaxed(&task->wake); /* hint: the swap decides */
     while (seen & FL_WAKE_ARMED)
-        if (cas_weak_acq_rel(&task->wake, &seen, seen | FL_WAKE_SAVED)) /* [wake] pairs with fl_wake_swap */
+        if (likely(cas_weak_acq_rel(&task->wake, &seen, seen | FL_WAKE_SAVED))) /* [wake] pairs with fl_wake_swap */
             return true;
     load_acquire(&task->wake); /* [wake] what the claimer did is visible to the task */
     return false;

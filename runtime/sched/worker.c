@@ -100,24 +100,39 @@ static FL_COLD void make_bound_ready(struct fl_task *task)
     sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
 }
 
+/* A thief is at the queue, or it must grow. */
+static FL_NOINLINE void push_slow(struct fl_worker *w, struct fl_task *task)
+{
+    if (!fl_ready_push(&w->ready, task))
+        fl_inject_push(&w->runtime->inject, task);
+    fl_notify(w->runtime);
+}
+
+static FL_NOINLINE void notify(struct fl_worker *w)
+{
+    fl_notify(w->runtime);
+}
+
+/* Calls nothing but what it ends in, and so saves no registers. */
 void fl_make_ready(struct fl_task *task)
 {
     struct fl_worker *w = fl_self();
-    struct filch_runtime *runtime = task->runtime;
     if (unlikely(task->flags & FL_TASK_BOUND)) {
         make_bound_ready(task);
         return;
     }
-    if (unlikely(w->hot.kind_ != FL_KIND_WORKER || w->runtime != runtime)) {
-        fl_push_from_outside(runtime, task);
+    if (unlikely(w->hot.kind_ != FL_KIND_WORKER) || unlikely(w->runtime != task->runtime)) {
+        fl_push_from_outside(task->runtime, task);
         return;
     }
     for (int line = 0; line < 6; line++) /* it is resumed soon, and has perhaps not been touched for long */
         __builtin_prefetch((char *)task->sp + line * FL_LINE, 1);
-    if (unlikely(!fl_ready_push(&w->ready, task)))
-        fl_inject_push(&runtime->inject, task);
-    if (w->hot.current_ || fl_ready_size_hint(&w->ready) >= FEW) /* else the loop will run it itself, next */
-        fl_notify(runtime);
+    if (unlikely(!fl_ready_push_fast(&w->ready, task))) {
+        push_slow(w, task);
+        return;
+    }
+    if (filch_sleepers_(&w->hot) && (w->hot.current_ || fl_ready_size_hint(&w->ready) >= FEW)) /* else the loop will run it itself, next */
+        notify(w);
 }
 
 struct fl_task *fl_join_tell_selector(struct filch_scope *scope)

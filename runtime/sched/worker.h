@@ -67,8 +67,9 @@ FL_INLINE void fl_count(_Atomic(uint64_t) *counter, uint64_t n)
     store_relaxed(counter, load_relaxed(counter) + n); /* counter */
 }
 
-/** What is done on the next stack, once the task that parked is wholly off its own: only then may others find it. */
-typedef void fl_commit_fn(void *arg);
+/** What is done on the next stack, once the task that parked is wholly off its own: only then may others find it.
+ * @return that task, if it is to be made ready at once; NULL: it waits, and may have gone on already */
+typedef struct fl_task *fl_commit_fn(void *arg);
 
 #define FL_BUFFERED 64 /* descriptors whose kind a worker remembers */
 

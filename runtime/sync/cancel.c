@@ -300,16 +300,11 @@ void fl_wait_begin(struct fl_task *task)
         fl_wake_claim(task, code, true, &saved);
 }
 
-bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine)
+bool fl_wait_cancelled_late(struct fl_task *task)
 {
-    fl_wake_arm_saved(task);
-    fl_barrier_light();                                  /* [cancel] pairs with fl_scope_cancel */
-    int code = load_acquire(code_of(task->head.inner_)); /* [cancel] the read behind the barrier; [pin] as above */
     uint32_t seen;
-    if (likely(code == 0))
-        return true;
-    *ret_mine = fl_wake_swap(task, code, true, &seen);
-    return false;
+    int code = load_acquire(code_of(task->head.inner_)); /* [cancel] as it was seen behind the barrier; [pin] as above */
+    return fl_wake_swap(task, code, true, &seen);
 }
 
 int fl_scope_cancelled(struct fl_task *task)

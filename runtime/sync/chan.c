@@ -159,15 +159,21 @@ FL_INLINE bool is_closed(filch_chan *chan)
     return load_relaxed(&chan->closed); /* own: a lock; or hint: a select looks again with it */
 }
 
+/* Whether somebody seems to wait in `q`, or nobody ever will. */
+FL_INLINE bool is_met_in(filch_chan *chan, struct fl_waitq *q)
+{
+    return fl_waitq_first(q) || is_closed(chan);
+}
+
 /* Whether it seems that a send need not wait. */
 FL_INLINE bool may_send(filch_chan *chan)
 {
-    return (chan->capacity > 0 && count_of(chan) < chan->capacity) || fl_waitq_first(&chan->receivers) || is_closed(chan);
+    return (chan->capacity > 0 && count_of(chan) < chan->capacity) || is_met_in(chan, &chan->receivers);
 }
 
 FL_INLINE bool may_recv(filch_chan *chan)
 {
-    return (chan->capacity > 0 && count_of(chan) > 0) || fl_waitq_first(&chan->senders) || is_closed(chan);
+    return (chan->capacity > 0 && count_of(chan) > 0) || is_met_in(chan, &chan->senders);
 }
 
 FL_INLINE void *slot(filch_chan *chan, size_t i)
@@ -331,12 +337,24 @@ static FL_NOINLINE int recv_with_both(filch_chan *chan, void *ret_element)
 }
 
 /* Where there is none. */
-static FL_NOINLINE int recv_at_rendezvous(filch_chan *chan, void *ret_element)
+FL_INLINE int recv_at_rendezvous(filch_chan *chan, void *ret_element)
 {
     struct woken woken;
     take_locks(chan, false);
     int r = recv_now(chan, ret_element, &woken, false);
     give_and_deliver(chan, false, &woken);
+    return r;
+}
+
+/* With all locks, which it gives back, but not with -EAGAIN: it would have to wait. */
+FL_INLINE int do_now(filch_chan *chan, bool send, void *element, bool both)
+{
+    struct woken woken;
+    if (send)
+        return send_now(chan, element, both);
+    int r = recv_now(chan, element, &woken, both);
+    if (r != -EAGAIN)
+        give_and_deliver(chan, both, &woken);
     return r;
 }
 
@@ -369,14 +387,11 @@ static FL_NOINLINE int look_and_wait_to(filch_chan *chan, bool send, void *eleme
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
     struct fl_waiter w = {.task = task, .data = element};
     struct fl_waitq *q = send ? &chan->senders : &chan->receivers;
-    struct woken woken;
     bool both = chan->capacity > 0;
     fl_wait_begin(task);
     take_locks(chan, both);
-    int r = send ? send_now(chan, element, both) : recv_now(chan, element, &woken, both);
+    int r = do_now(chan, send, element, both);
     if (r != -EAGAIN) {
-        if (!send)
-            give_and_deliver(chan, both, &woken);
         fl_wait_end(task);
         return r;
     }
@@ -393,51 +408,89 @@ static FL_NOINLINE int look_and_wait_to(filch_chan *chan, bool send, void *eleme
 struct stand {
     filch_chan *chan;
     struct fl_waiter w;
-    bool send;
 };
 
-/* At a rendezvous, from the next stack: does it if it can be done by now, else stands in line. @return whether the task need not wait */
-static bool stand_late(void *arg)
+/* Its task was cancelled before it stood in line; with the lock, which it gives back. */
+static FL_NOINLINE struct fl_task *cancelled_late(struct stand *stand)
 {
-    struct stand *stand = arg;
-    filch_chan *chan = stand->chan;
-    struct fl_waiter *w = &stand->w;
-    struct fl_task *task = w->task;
-    struct woken woken;
-    bool mine;
-    take_locks(chan, false);
-    int r = stand->send ? send_now(chan, w->data, false) : recv_now(chan, w->data, &woken, false);
-    if (unlikely(r != -EAGAIN)) {
-        if (!stand->send)
-            give_and_deliver(chan, false, &woken);
-        fl_wake_preempt(task, r);
-        return true;
-    }
-    if (unlikely(!fl_wait_begin_late(task, &mine))) {
-        store_relaxed(&w->done, true); /* own: the lock, which leaving takes; nobody was told */
-        give_locks(chan, false);
-        return mine;
-    }
-    fl_waitq_append(stand->send ? &chan->senders : &chan->receivers, w);
-    give_locks(chan, false);
-    return false;
+    struct fl_task *task = stand->w.task;
+    bool mine = fl_wait_cancelled_late(task);
+    store_relaxed(&stand->w.done, true); /* own: the lock, which leaving takes; nobody was told */
+    give_locks(stand->chan, false);
+    return mine ? task : NULL;
 }
 
-static FL_NOINLINE int wait_to(filch_chan *chan, bool send, void *element)
+/* With the lock, which it gives back. */
+FL_INLINE struct fl_task *stand_in_line(struct stand *stand, bool send)
 {
-    struct fl_task *task = fl_current();
-    if (!task || task->flags & FL_TASK_THREAD || chan->capacity > 0)
-        return look_and_wait_to(chan, send, element);
-    struct stand stand = {.chan = chan, .w = {.task = task, .data = element}, .send = send};
-    fl_enlist(task);
-    int r = fl_wait_late(task, stand_late, &stand, send ? &sends : &receives, chan);
-    if (likely(r == 0))
-        return 0;
+    filch_chan *chan = stand->chan;
+    if (unlikely(!fl_wait_begin_late(stand->w.task)))
+        return cancelled_late(stand);
+    fl_waitq_append(send ? &chan->senders : &chan->receivers, &stand->w);
+    give_locks(chan, false);
+    return NULL;
+}
+
+/* Somebody has come meanwhile. */
+static FL_NOINLINE struct fl_task *meet_late(struct stand *stand, bool send)
+{
+    struct fl_task *task = stand->w.task;
+    int r = do_now(stand->chan, send, stand->w.data, false);
+    if (r == -EAGAIN)
+        return stand_in_line(stand, send);
+    fl_wake_preempt(task, r);
+    return task;
+}
+
+/* At a rendezvous, from the next stack: does it if it can be done by now, else stands in line. */
+FL_INLINE struct fl_task *stand_late(struct stand *stand, bool send)
+{
+    filch_chan *chan = stand->chan;
+    take_locks(chan, false);
+    if (unlikely(is_met_in(chan, send ? &chan->receivers : &chan->senders)))
+        return meet_late(stand, send);
+    return stand_in_line(stand, send);
+}
+
+static struct fl_task *send_late(void *stand)
+{
+    return stand_late(stand, true);
+}
+
+static struct fl_task *recv_late(void *stand)
+{
+    return stand_late(stand, false);
+}
+
+static FL_NOINLINE int waited_in_vain(struct stand *stand, bool send, int r)
+{
+    filch_chan *chan = stand->chan;
     if (r == -EPIPE)
         let_out(chan);
     else if (r != -ENOMEM)
-        leave(chan, send ? &chan->senders : &chan->receivers, &stand.w);
+        leave(chan, send ? &chan->senders : &chan->receivers, &stand->w);
     return r;
+}
+
+FL_INLINE int wait_to(filch_chan *chan, bool send, void *element)
+{
+    struct fl_task *task = fl_current();
+    if (unlikely(!task) || unlikely(task->flags & FL_TASK_THREAD))
+        return look_and_wait_to(chan, send, element);
+    struct stand stand = {.chan = chan, .w = {.task = task, .data = element}};
+    fl_enlist(task);
+    int r = fl_wait_late(task, send ? send_late : recv_late, &stand, send ? &sends : &receives, chan);
+    return likely(r == 0) ? 0 : waited_in_vain(&stand, send, r);
+}
+
+static FL_NOINLINE int wait_to_send(filch_chan *chan, const void *element)
+{
+    return wait_to(chan, true, (void *)(uintptr_t)element);
+}
+
+static FL_NOINLINE int wait_to_recv(filch_chan *chan, void *ret_element)
+{
+    return wait_to(chan, false, ret_element);
 }
 
 FL_INLINE int send_if_possible(filch_chan *chan, const void *element)
@@ -471,20 +524,44 @@ int filch_chan_try_recv(filch_chan *chan, void *ret_element)
     return likely(chan->capacity > 0) ? recv_from_room(chan, ret_element) : recv_at_rendezvous(chan, ret_element);
 }
 
+/* Each of the two calls is one of four, which it ends in: so it saves no registers, and they no more than they need. */
+
+static FL_NOINLINE int send_with_room(filch_chan *chan, const void *element)
+{
+    int r = send_if_possible(chan, element);
+    return likely(r != -EAGAIN) ? r : look_and_wait_to(chan, true, (void *)(uintptr_t)element);
+}
+
+static FL_NOINLINE int send_and_meet(filch_chan *chan, const void *element)
+{
+    int r = send_if_possible(chan, element);
+    return likely(r != -EAGAIN) ? r : wait_to_send(chan, element);
+}
+
 int filch_chan_send(filch_chan *chan, const void *element)
 {
-    int r = chan->capacity > 0 || may_send(chan) ? send_if_possible(chan, element) : -EAGAIN;
-    return likely(r != -EAGAIN) ? r : wait_to(chan, true, (void *)(uintptr_t)element);
+    if (likely(chan->capacity > 0))
+        return send_with_room(chan, element);
+    return is_met_in(chan, &chan->receivers) ? send_and_meet(chan, element) : wait_to_send(chan, element);
+}
+
+static FL_NOINLINE int recv_with_room(filch_chan *chan, void *ret_element)
+{
+    int r = recv_from_room(chan, ret_element);
+    return likely(r != -EAGAIN) ? r : look_and_wait_to(chan, false, ret_element);
+}
+
+static FL_NOINLINE int recv_and_meet(filch_chan *chan, void *ret_element)
+{
+    int r = recv_at_rendezvous(chan, ret_element);
+    return likely(r != -EAGAIN) ? r : wait_to_recv(chan, ret_element);
 }
 
 int filch_chan_recv(filch_chan *chan, void *ret_element)
 {
-    int r = -EAGAIN;
     if (likely(chan->capacity > 0))
-        r = recv_from_room(chan, ret_element);
-    else if (may_recv(chan))
-        r = recv_at_rendezvous(chan, ret_element);
-    return likely(r != -EAGAIN) ? r : wait_to(chan, false, ret_element);
+        return recv_with_room(chan, ret_element);
+    return is_met_in(chan, &chan->senders) ? recv_and_meet(chan, ret_element) : wait_to_recv(chan, ret_element);
 }
 
 void filch_chan_close(filch_chan *chan)

@@ -174,7 +174,7 @@ bool fl_fork_ended(struct fl_task *task, int result)
 }
 
 /* The commit of a joiner's park. */
-static void joiner_parked(void *arg)
+static struct fl_task *joiner_parked(void *arg)
 {
     struct fl_fork_end *mine = arg;
     struct fl_task *task = mine->joiner;
@@ -186,6 +186,7 @@ static void joiner_parked(void *arg)
     fl_lock_give(&place->lock);
     if (ended)
         fl_make_ready(task);
+    return NULL;
 }
 
 static bool joiner_over(void *arg)

@@ -179,12 +179,13 @@ int filch_spawn_with(filch_scope *scope, const filch_task_options *options, filc
 const struct fl_why fl_why_join = {.name = "join"};
 
 /* The commit of a joiner's park. */
-static void joiner_parked(void *arg)
+static struct fl_task *joiner_parked(void *arg)
 {
     struct filch_scope *scope = arg;
     struct fl_task *owner = fl_scope_owner(scope); /* read before: once the count is published the scope may be gone */
     if (fl_join_wait(scope))
         fl_make_ready(owner);
+    return NULL;
 }
 
 static bool joiner_over(void *arg)

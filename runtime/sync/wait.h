@@ -33,8 +33,16 @@ FL_INLINE const void *fl_caller(void)
 void fl_wait_begin(struct fl_task *task);
 
 /** As the second half of fl_wait_begin for a task that is off its stack (fl_wait_late), and was enlisted before: arms it.
- * @return false: a scope around it was cancelled. Nobody is to be told of the wait then; *ret_mine: the caller makes the task ready, else a canceller does. */
-bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine);
+ * @return false: a scope around it was cancelled. Nobody is to be told of the wait then; fl_wait_cancelled_late is to be called */
+FL_INLINE bool fl_wait_begin_late(struct fl_task *task)
+{
+    fl_wake_arm_saved(task);
+    fl_barrier_light();                                                                   /* [cancel] pairs with fl_scope_cancel */
+    return likely(load_acquire(fl_atomic(int32_t, &task->head.inner_->cancelled_)) == 0); /* [cancel] the read behind the barrier */
+}
+
+/** What follows when that has returned false. @return whether the caller makes the task ready; else a canceller does */
+bool fl_wait_cancelled_late(struct fl_task *task);
 
 /** The code with which a scope around `task` was cancelled, or 0. */
 int fl_scope_cancelled(struct fl_task *task);

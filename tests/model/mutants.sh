@@ -274,10 +274,10 @@ notices chan 5 'rc11 imm' 'a receiver that was cancelled counts as one that has 
 notices chan 5 'rc11 imm' 'who comes too late does not say so' "$forgotten" $q \
     's/^    store_release(&w->done, true);.*//'
 notices chan 5 'rc11 imm' 'a receiver that was cancelled does not leave' "$memory|$queued" $c \
-    '/^static FL_NOINLINE int wait_to/,/^}/s/ leave(chan, .*);/ ;/'
+    '/^static FL_NOINLINE int waited_in_vain/,/^}/s/ leave(chan, .*);/ ;/'
 notices chan 6 'rc11' 'a sender that was cancelled does not leave' "$memory" $c \
-    '/^static FL_NOINLINE int wait_to/,/^}/s/ leave(chan, .*);/ ;/'
-notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memory|$race" $c \
+    '/^static FL_NOINLINE int waited_in_vain/,/^}/s/ leave(chan, .*);/ ;/'
+notices chan 1 'rc11' 'the value is copied once the receiver was claimed' "$memory|$race|0 <= value" $c \
     '/^FL_INLINE int send_now/,/^}/s/^        copy(w->data, element, chan->size);//' \
     's/^        if (fl_waitq_wake(w)).*/        bool woke = fl_waitq_wake(w);\n        copy(w->data, element, chan->size);\n        if (woke) {/'
 notices chan 6 'rc11 imm' 'the value of a sender that was cancelled is received' 'received.i. == sent.i.|happened' $c \
@@ -319,17 +319,17 @@ notices chan 24 'rc11 imm' 'it grows under the lock of one end' "$race|$memory|r
 notices chan 18 'rc11' 'a receiver leaves under the lock of its own end' "$race|$forgotten|$unordered|$memory|$twofold|!ready" $c \
     '/^static void leave(/,/^}/s/fl_waitq_leave(q, &chan->send_lock, w)/fl_waitq_leave(q, \&chan->recv_lock, w)/'
 notices chan 15 'rc11 imm' 'who found no stack leaves a line it never stood in' "$forgotten" $c \
-    '/^static FL_NOINLINE int wait_to/,/^}/s/if (r != -ENOMEM)/if (true)/'
+    '/^static FL_NOINLINE int waited_in_vain/,/^}/s/if (r != -ENOMEM)/if (true)/'
 notices chan 2 'rc11 imm' 'who stands in line late does not look again' "$forgotten" $c \
-    '/^static bool stand_late/,/^}/s/int r = .*/int r = -EAGAIN;/'
+    '/^FL_INLINE struct fl_task .stand_late/,/^}/s/if (unlikely(is_met_in.*/if (false)/'
 notices chan 5 'rc11 imm' 'who was cancelled before it stood in line waits to be let go of' "$forgotten" $c \
-    '/^static bool stand_late/,/^}/s/store_relaxed(&w->done, true);/;/'
+    '/^static FL_NOINLINE struct fl_task .cancelled_late/,/^}/s/store_relaxed(&stand->w.done, true);/;/'
 notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is made ready twice' '!ready' $c \
-    '/^static bool stand_late/,/^}/s/return mine;/return true;/'
+    '/^static FL_NOINLINE struct fl_task .cancelled_late/,/^}/s/return mine ? task : NULL;/return task;/'
 notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is not made ready' "$forgotten" $c \
-    '/^static bool stand_late/,/^}/s/return mine;/return false;/'
+    '/^static FL_NOINLINE struct fl_task .cancelled_late/,/^}/s/return mine ? task : NULL;/return NULL;/'
 notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, does not hear how it went' 'r == 0|r >= 0' $c \
-    '/^static bool stand_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
+    '/^static FL_NOINLINE struct fl_task .meet_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
 
 # ---- select ----
 S=runtime/sync/select.c v=runtime/sync/event.c m=runtime/sync/sem.c

@@ -184,24 +184,27 @@ FL_INLINE void fl_enlist(struct fl_task *task)
     (void)task; /* cancel() knows the victim anyway */
 }
 
-FL_INLINE bool fl_wait_begin_late(struct fl_task *task, bool *ret_mine)
+FL_INLINE bool fl_wait_begin_late(struct fl_task *task)
 {
-    uint32_t seen;
     fl_wake_arm_saved(task);
     if (task != &victim)
         return true;
     fl_barrier_light();
-    int code = load_relaxed(&cancelled);
-    if (code == 0)
-        return true;
-    *ret_mine = fl_wake_swap(task, code, true, &seen);
-    return false;
+    return load_relaxed(&cancelled) == 0;
+}
+
+FL_INLINE bool fl_wait_cancelled_late(struct fl_task *task)
+{
+    uint32_t seen;
+    return fl_wake_swap(task, load_relaxed(&cancelled), true, &seen);
 }
 
 /* What the task does after it has left its stack. */
-FL_INLINE void leave_stack(struct fl_task *task, bool (*stand)(void *arg), void *arg)
+FL_INLINE void leave_stack(struct fl_task *task, struct fl_task *(*stand)(void *arg), void *arg)
 {
-    if (stand(arg)) { /* if not, it may be gone */
+    struct fl_task *ready_now = stand(arg);
+    assert(!ready_now || ready_now == task);
+    if (ready_now) { /* if not, it may be gone */
         uint32_t ready = load_relaxed(&task->futex);
         assert(!ready); /* not by somebody else as well */
         fl_make_ready(task);
@@ -211,7 +214,7 @@ FL_INLINE void leave_stack(struct fl_task *task, bool (*stand)(void *arg), void 
 #if NEXT_STACK /* by a thread of its own, because the task may go on before that has ended. A checker cannot have many. */
 struct late {
     struct fl_task *task;
-    bool (*stand)(void *arg);
+    struct fl_task *(*stand)(void *arg);
     void *arg;
 };
 
@@ -223,7 +226,7 @@ static void *next_stack(void *arg)
 }
 #endif
 
-FL_INLINE int fl_wait_late(struct fl_task *task, bool (*stand)(void *arg), void *arg, const struct fl_why *why, const void *on)
+FL_INLINE int fl_wait_late(struct fl_task *task, struct fl_task *(*stand)(void *arg), void *arg, const struct fl_why *why, const void *on)
 {
     (void)why, (void)on;
     if (NO_STACK && task == &victim)
