@@ -493,15 +493,21 @@ static FL_NOINLINE int wait_to_recv(filch_chan *chan, void *ret_element)
     return wait_to(chan, false, ret_element);
 }
 
-FL_INLINE int send_if_possible(filch_chan *chan, const void *element)
+/* With send_lock, which it gives back. */
+FL_INLINE int send_with_one(filch_chan *chan, const void *element)
 {
-    take_locks(chan, false);
     int r = send_now(chan, element, false);
     if (likely(r != -EAGAIN))
         return r;
     bool alone = chan->limit == chan->capacity; /* else it may grow */
     give_locks(chan, false);
     return alone ? r : send_with_both(chan, element);
+}
+
+FL_INLINE int send_if_possible(filch_chan *chan, const void *element)
+{
+    take_locks(chan, false);
+    return send_with_one(chan, element);
 }
 
 /* Where there is room. */
@@ -526,10 +532,22 @@ int filch_chan_try_recv(filch_chan *chan, void *ret_element)
 
 /* Each of the two calls is one of four, which it ends in: so it saves no registers, and they no more than they need. */
 
+/* With send_lock, which it gives back. */
+static FL_NOINLINE int send_slow(filch_chan *chan, const void *element)
+{
+    int r = send_with_one(chan, element);
+    return r != -EAGAIN ? r : look_and_wait_to(chan, true, (void *)(uintptr_t)element);
+}
+
 static FL_NOINLINE int send_with_room(filch_chan *chan, const void *element)
 {
-    int r = send_if_possible(chan, element);
-    return likely(r != -EAGAIN) ? r : look_and_wait_to(chan, true, (void *)(uintptr_t)element);
+    take_locks(chan, false);
+    size_t tail = load_relaxed(&chan->tail); /* own: the lock */
+    if (unlikely(is_met_in(chan, &chan->receivers)) || unlikely(tail - chan->head_seen >= chan->limit))
+        return send_slow(chan, element);
+    put_value(chan, element);
+    give_locks(chan, false);
+    return 0;
 }
 
 static FL_NOINLINE int send_and_meet(filch_chan *chan, const void *element)

@@ -295,7 +295,7 @@ notices chan 9 'rc11 imm' 'who would wait does not see that it is closed' "$forg
 notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forgotten" $c \
     '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
 notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
-    '/^FL_INLINE int send_now/,/^}/s/^    give_locks(chan, both);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
+    '/^static FL_NOINLINE int send_with_room/,/^}/s/^    give_locks(chan, false);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
 notices chan 14 'rc11' 'freeing does not wait for who is inside' "$memory" $c \
     '/^void filch_chan_free/,/^}/s/^    take_all(chan);.*//' '/^void filch_chan_free/,/^}/s/^    give_all(chan);//'
 notices chan 4 'rc11 imm' 'the tail is moved before the value is there' "$race|received|r == |gift" $c \
