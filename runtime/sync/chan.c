@@ -49,6 +49,7 @@
 #endif
 
 struct filch_chan {
+    void *memory;          /* that it lies in */
     size_t size, capacity; /* of a value; as asked for */
     size_t room;           /* values the ring has room for, a power of two or 0; own: both locks */
     size_t limit;          /* of these it may hold: the smaller of capacity and room */
@@ -66,6 +67,8 @@ struct filch_chan {
     struct fl_waitq senders;
 };
 
+#define ALIGN ((uintptr_t) _Alignof(filch_chan)) /* by hand: what aligned_alloc takes is none of the blocks that malloc has just got back */
+
 int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan)
 {
     if (element_size == 0 || element_size > ELEMENT_MAX)
@@ -75,15 +78,20 @@ int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan)
         room *= 2;
     if (room < capacity && capacity != FILCH_UNBOUNDED)
         return -ENOMEM;
-    filch_chan *chan = aligned_alloc(_Alignof(filch_chan), sizeof *chan);
+    void *memory = malloc(sizeof(filch_chan) + ALIGN - 1);
     char *ring = room ? malloc(room * element_size) : NULL;
-    if (!chan || (room && !ring)) {
-        free(chan);
+    if (!memory || (room && !ring)) {
+        free(memory);
         free(ring);
         return -ENOMEM;
     }
-    *chan =
-        (filch_chan){.size = element_size, .capacity = capacity, .room = room, .limit = room < capacity ? room : capacity, .ring = ring};
+    filch_chan *chan = (filch_chan *)(((uintptr_t)memory + ALIGN - 1) & -ALIGN);
+    *chan = (filch_chan){.memory = memory,
+                         .size = element_size,
+                         .capacity = capacity,
+                         .room = room,
+                         .limit = room < capacity ? room : capacity,
+                         .ring = ring};
     *ret_chan = chan;
     return 0;
 }
@@ -123,7 +131,7 @@ void filch_chan_free(filch_chan *chan)
     if (waited_at)
         fl_misuse("filch_chan_free: somebody waits at this channel", "channel", chan, NULL);
     free(chan->ring);
-    free(chan);
+    free(chan->memory);
 }
 
 /* Small ones without a call. */

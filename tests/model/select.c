@@ -84,7 +84,7 @@ FL_INLINE struct fl_worker *fl_self(void)
 #define FL_ALIGN_LINE
 static void *made; /* the channel that is being made */
 #include <stdlib.h>
-#define aligned_alloc(align, size) (made = (aligned_alloc)(align, size))
+#define malloc(size) ((size) > 64 ? (made = (malloc)(size)) : (malloc)(size)) /* the ring of a channel is smaller */
 /* A value is an int. */
 #undef memcpy
 #define memcpy(to, from, size) copy_value((to), (from), (size))
