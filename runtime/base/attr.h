@@ -22,6 +22,8 @@
 #define FL_LINE 64
 #define FL_ALIGN_LINE __attribute__((aligned(FL_LINE)))
 #define FL_ALIGN_PAIR __attribute__((aligned(2 * FL_LINE)))
+/** Between two fields: what stands on either side is never on one line, wherever malloc puts the structure. */
+#define FL_APART(name) char name[FL_LINE]
 
 #define fl_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

@@ -42,7 +42,7 @@ FL_INLINE void append(struct fl_worker *w, struct fl_task *task)
 {
     if (unlikely(task->flags & FL_TASK_PINNED))
         fl_inject_push(&w->runtime->workers[task->home]->pinned, task); /* its own: it has run here, or was taken from there */
-    /* choose() switches to what it takes from the ready queue: only tasks that have a stack may be there */
+    /* whoever comes out of the ready queue is switched to: only tasks that have a stack may be there */
     else if (unlikely(task->flags & FL_TASK_NEW && !task->sp) || unlikely(!fl_ready_push(&w->ready, task)))
         fl_inject_push(&w->runtime->inject, task);
 }
@@ -159,10 +159,22 @@ FL_INLINE int leave(struct fl_worker *w, struct fl_task *from, struct fl_task *t
     return fresh ? leave_for_fresh(w, from, to, fresh, after) : leave_for(w, from, to, after);
 }
 
-/* Whether the newest ready task goes first. */
-FL_INLINE bool is_newest_turn(const struct fl_worker *w)
+/* Whether a ready task goes before those that have not begun. */
+FL_INLINE bool goes_before_new(struct fl_worker *w)
 {
-    return w->met && w->in_a_row + 1 < NEWEST_IN_A_ROW;
+    return w->met || likely(fl_deque_size_hint(&w->hot.deque_) == 0);
+}
+
+/* The ready task whose turn it is, the newest or the oldest; NULL: there is none, or, `at_once`, somebody else is at the queue. */
+FL_INLINE struct fl_task *pop_in_turn(struct fl_worker *w, bool at_once)
+{
+    bool newest = w->met && w->in_a_row + 1 < NEWEST_IN_A_ROW;
+    struct fl_task *to = at_once ? fl_ready_pop_fast(&w->ready, newest) : newest ? fl_ready_pop_newest(&w->ready) : fl_ready_pop(&w->ready);
+    if (likely(to != NULL) || !at_once) {
+        w->in_a_row = newest ? w->in_a_row + 1 : 0;
+        w->met = false;
+    }
+    return to;
 }
 
 /* The next task to switch to, or NULL with a fresh stack for the loop; false: neither. */
@@ -171,11 +183,8 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    bool newest = is_newest_turn(w);
-    if (!to && (w->met || fl_deque_size_hint(&w->hot.deque_) == 0)) {
-        to = newest ? fl_ready_pop_newest(&w->ready) : fl_ready_pop(&w->ready);
-        w->in_a_row = newest ? w->in_a_row + 1 : 0;
-    }
+    if (!to && goes_before_new(w))
+        to = pop_in_turn(w, false);
     w->met = false;
     struct fl_stack *fresh = NULL;
     if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))
@@ -207,35 +216,29 @@ static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl
  * @return that task; NULL: there is more to do, for park_slow */
 FL_INLINE struct fl_task *next_at_once(struct fl_worker *w, const struct fl_task *task)
 {
-    if (fl_worker_due(w) || unlikely(w->ended_scope != NULL) || unlikely(!(task->flags & FL_TASK_PARKED)) ||
-        (!w->met && unlikely(fl_deque_size_hint(&w->hot.deque_) != 0)))
+    if (fl_worker_due(w) || unlikely(w->ended_scope != NULL) || unlikely(!(task->flags & FL_TASK_PARKED)) || !goes_before_new(w))
         return NULL;
-    bool newest = is_newest_turn(w);
-    struct fl_task *to = fl_ready_pop_fast(&w->ready, newest);
-    if (likely(to != NULL)) {
-        w->in_a_row = newest ? w->in_a_row + 1 : 0;
-        w->met = false;
-    }
-    return to;
+    return pop_in_turn(w, true);
 }
 
-/* Everything but the switch: the commit is called on the next stack. */
-FL_INLINE void prepare(struct fl_worker *w, struct fl_task *task, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
+/* What is called on the next stack. */
+FL_INLINE void set_commit(struct fl_worker *w, fl_commit_fn *commit, void *arg)
 {
     w->commit = commit;
     w->commit_arg = arg;
-    task->why = why;
-    task->on = on;
 }
 
-FL_INLINE void count_park(struct fl_worker *w)
+/* It is about to leave its stack. */
+FL_INLINE void note_park(struct fl_worker *w, struct fl_task *task, const struct fl_why *why, const void *on)
 {
+    task->why = why;
+    task->on = on;
     fl_count(&w->counters.parks, 1);
     fl_cost(FL_COST_PARK, w, 1);
 }
 
-/* The rest of a park that is prepared, and is counted as a dispatch. */
-static FL_NOINLINE int park_slow(struct fl_worker *w, int (*after)(void))
+/* The rest of a park whose commit is set, and which is counted as a dispatch. */
+static FL_NOINLINE int park_slow(struct fl_worker *w, const struct fl_why *why, const void *on, int (*after)(void))
 {
     struct fl_task *task = fl_worker_task(w), *to = NULL;
     struct fl_stack *fresh = NULL;
@@ -243,27 +246,29 @@ static FL_NOINLINE int park_slow(struct fl_worker *w, int (*after)(void))
         to = first_of_round(w, &fresh);
     if (likely(!to) && unlikely(!choose(w, &to, &fresh))) {
         w->commit = NULL;
-        task->why = NULL;
         return -ENOMEM;
     }
-    count_park(w);
+    note_park(w, task, why, on);
     return leave(w, task, to, fresh, after);
 }
 
-FL_INLINE int park(struct fl_worker *w, struct fl_task *task, int (*after)(void))
+FL_INLINE int park_for(struct fl_worker *w, struct fl_task *task, struct fl_task *to, const struct fl_why *why, const void *on,
+                       int (*after)(void))
+{
+    note_park(w, task, why, on);
+    return leave_for(w, task, to, after);
+}
+
+FL_INLINE int park(struct fl_worker *w, struct fl_task *task, const struct fl_why *why, const void *on, int (*after)(void))
 {
     struct fl_task *to = next_at_once(w, task);
-    if (unlikely(!to))
-        return park_slow(w, after);
-    count_park(w);
-    return leave_for(w, task, to, after);
+    return likely(to != NULL) ? park_for(w, task, to, why, on, after) : park_slow(w, why, on, after);
 }
 
 int fl_park(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on)
 {
-    struct fl_task *task = fl_worker_task(w);
-    prepare(w, task, commit, arg, why, on);
-    return park(w, task, resumed);
+    set_commit(w, commit, arg);
+    return park(w, fl_worker_task(w), why, on, resumed);
 }
 
 void fl_park_surely(struct fl_worker *w, fl_commit_fn *commit, void *arg, const struct fl_why *why, const void *on, bool (*over)(void *arg))
@@ -401,8 +406,8 @@ void fl_park_thread(struct fl_task *task, const struct fl_why *why, const void *
 int fl_wait_late(struct fl_task *task, fl_commit_fn *stand, void *arg, const struct fl_why *why, const void *on)
 {
     struct fl_worker *w = fl_self();
-    prepare(w, task, stand, arg, why, on);
-    return park(w, task, resumed_claimed);
+    set_commit(w, stand, arg);
+    return park(w, task, why, on, resumed_claimed);
 }
 
 static FL_NOINLINE int wait_thread(struct fl_task *task, const struct fl_why *why, const void *on)
@@ -416,11 +421,11 @@ static FL_NOINLINE int wait_thread(struct fl_task *task, const struct fl_why *wh
     return fl_wake_finish(task);
 }
 
-/* The rest of a wait that is prepared, where there is more to do than to switch. */
+/* The rest of a wait whose commit is set, where there is more to do than to switch. */
 static FL_NOINLINE int wait_slow(struct fl_worker *w, const struct fl_why *why, const void *on, bool fallible)
 {
     struct fl_task *task = fl_worker_task(w);
-    if (park_slow(w, resumed) != 0) {
+    if (park_slow(w, why, on, resumed) != 0) {
         if (!fallible)
             fl_park_surely(w, save, task, why, on, claimed);
         else if (fl_wake_disarm(task))
@@ -437,10 +442,7 @@ int fl_wait(struct fl_task *task, const struct fl_why *why, const void *on, bool
     fl_assert(fl_worker_task(w) == task);
     if (claimed(task)) /* else the commit looks again */
         return fl_wake_finish(task);
-    prepare(w, task, save, task, why, on);
+    set_commit(w, save, task);
     struct fl_task *to = next_at_once(w, task);
-    if (unlikely(!to))
-        return wait_slow(w, why, on, fallible);
-    count_park(w);
-    return leave_for(w, task, to, resumed_claimed);
+    return likely(to != NULL) ? park_for(w, task, to, why, on, resumed_claimed) : wait_slow(w, why, on, fallible);
 }

@@ -65,7 +65,7 @@ FL_INLINE bool fl_wake(struct fl_task *task, int result, bool cancel)
 }
 
 /** Parks, and has `stand(arg)` called on the next stack, when the task is off its own: that arms it (fl_wake_arm_saved) and tells others of the wait, or ends it
- * (fl_wake_preempt) and returns the task. So nothing need be done twice, and the saving costs nothing. For a worker's task only.
+ * (fl_wake_preempt) and returns the task, or finds it cancelled (fl_wait_begin_late). So nothing need be done twice, and the saving costs nothing. For a worker's task only.
  * @return as fl_wait with `fallible`; -ENOMEM: `stand` was not called */
 int fl_wait_late(struct fl_task *task, fl_commit_fn *stand, void *arg, const struct fl_why *why, const void *on);
 

@@ -100,12 +100,19 @@ static FL_COLD void make_bound_ready(struct fl_task *task)
     sub_release(&runtime->visitors, 1); /* [visit] pairs with filch_stop */
 }
 
-/* A thief is at the queue, or it must grow. */
+/* Whether somebody is to be woken for what was made ready here: else the loop will run it itself, next. */
+FL_INLINE bool is_worth_telling(struct fl_worker *w)
+{
+    return w->hot.current_ || fl_ready_size_hint(&w->ready) >= FEW;
+}
+
+/* A thief is at the queue, or it must grow, or the barrier is a fence. */
 static FL_NOINLINE void push_slow(struct fl_worker *w, struct fl_task *task)
 {
     if (!fl_ready_push(&w->ready, task))
         fl_inject_push(&w->runtime->inject, task);
-    fl_notify(w->runtime);
+    if (is_worth_telling(w))
+        fl_notify(w->runtime);
 }
 
 static FL_NOINLINE void notify(struct fl_worker *w)
@@ -131,7 +138,7 @@ void fl_make_ready(struct fl_task *task)
         push_slow(w, task);
         return;
     }
-    if (filch_sleepers_(&w->hot) && (w->hot.current_ || fl_ready_size_hint(&w->ready) >= FEW)) /* else the loop will run it itself, next */
+    if (filch_sleepers_(&w->hot) && is_worth_telling(w))
         notify(w);
 }
 

@@ -22,7 +22,7 @@
  * Memory ordering
  *   [value]  a slot is written before the tail is moved over it (release); a receiver reads it after it has read such a tail (acquire).
  *   [room]   a slot is read before the head is moved over it (release); a sender writes it again after it has read such a head (acquire).
- *   Everything else is the locks'. What is read without one (may_send, may_recv) is a hint.
+ *   Everything else is the locks'. What is read without one (is_met_in, may_send, may_recv) is a hint.
  *
  * A receiver that selects may have lent the same place to several channels: nothing is copied there before the claim. It is claimed under send_lock, and
  * takes the locks itself before it goes on.
@@ -49,25 +49,24 @@
 #endif
 
 struct filch_chan {
-    void *memory;          /* that it lies in */
     size_t size, capacity; /* of a value; as asked for */
     size_t room;           /* values the ring has room for, a power of two or 0; own: both locks */
     size_t limit;          /* of these it may hold: the smaller of capacity and room */
     char *ring;
     _Atomic(bool) closed; /* own: both locks */
+    FL_APART(apart);
     /* where values come in, and those who wait for one; own: send_lock */
-    FL_ALIGN_LINE struct fl_lock send_lock;
+    struct fl_lock send_lock;
     _Atomic(size_t) tail; /* values that ever came in */
     size_t head_seen;     /* the last look at the head; it may have moved on */
     struct fl_waitq receivers;
+    FL_APART(and_apart);
     /* where values go out, and those who wait for room; own: recv_lock */
-    FL_ALIGN_LINE struct fl_lock recv_lock;
+    struct fl_lock recv_lock;
     _Atomic(size_t) head; /* values that ever went out */
     size_t tail_seen;
     struct fl_waitq senders;
 };
-
-#define ALIGN ((uintptr_t) _Alignof(filch_chan)) /* by hand: what aligned_alloc takes is none of the blocks that malloc has just got back */
 
 int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan)
 {
@@ -78,20 +77,15 @@ int filch_chan_new(size_t element_size, size_t capacity, filch_chan **ret_chan)
         room *= 2;
     if (room < capacity && capacity != FILCH_UNBOUNDED)
         return -ENOMEM;
-    void *memory = malloc(sizeof(filch_chan) + ALIGN - 1);
+    filch_chan *chan = malloc(sizeof *chan); /* not aligned_alloc, which takes none of the blocks that malloc has just got back */
     char *ring = room ? malloc(room * element_size) : NULL;
-    if (!memory || (room && !ring)) {
-        free(memory);
+    if (!chan || (room && !ring)) {
+        free(chan);
         free(ring);
         return -ENOMEM;
     }
-    filch_chan *chan = (filch_chan *)(((uintptr_t)memory + ALIGN - 1) & -ALIGN);
-    *chan = (filch_chan){.memory = memory,
-                         .size = element_size,
-                         .capacity = capacity,
-                         .room = room,
-                         .limit = room < capacity ? room : capacity,
-                         .ring = ring};
+    *chan =
+        (filch_chan){.size = element_size, .capacity = capacity, .room = room, .limit = room < capacity ? room : capacity, .ring = ring};
     *ret_chan = chan;
     return 0;
 }
@@ -131,7 +125,7 @@ void filch_chan_free(filch_chan *chan)
     if (waited_at)
         fl_misuse("filch_chan_free: somebody waits at this channel", "channel", chan, NULL);
     free(chan->ring);
-    free(chan->memory);
+    free(chan);
 }
 
 /* Small ones without a call. */
@@ -164,10 +158,10 @@ FL_INLINE size_t count_of(filch_chan *chan)
 
 FL_INLINE bool is_closed(filch_chan *chan)
 {
-    return load_relaxed(&chan->closed); /* own: a lock; or hint: a select looks again with it */
+    return load_relaxed(&chan->closed); /* own: a lock; or hint: it is looked at again with one */
 }
 
-/* Whether somebody seems to wait in `q`, or nobody ever will. */
+/* Whether somebody seems to wait in `q`, or nobody ever will again. */
 FL_INLINE bool is_met_in(filch_chan *chan, struct fl_waitq *q)
 {
     return fl_waitq_first(q) || is_closed(chan);
@@ -439,7 +433,7 @@ FL_INLINE struct fl_task *stand_in_line(struct stand *stand, bool send)
     return NULL;
 }
 
-/* Somebody has come meanwhile. */
+/* Somebody has come meanwhile, or it was closed. */
 static FL_NOINLINE struct fl_task *meet_late(struct stand *stand, bool send)
 {
     struct fl_task *task = stand->w.task;
@@ -538,7 +532,7 @@ int filch_chan_try_recv(filch_chan *chan, void *ret_element)
     return likely(chan->capacity > 0) ? recv_from_room(chan, ret_element) : recv_at_rendezvous(chan, ret_element);
 }
 
-/* Each of the two calls is one of four, which it ends in: so it saves no registers, and they no more than they need. */
+/* Each of the two calls ends in one of three functions: so it saves no registers, and they no more than they need. */
 
 /* With send_lock, which it gives back. */
 static FL_NOINLINE int send_slow(filch_chan *chan, const void *element)

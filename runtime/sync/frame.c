@@ -184,9 +184,7 @@ static struct fl_task *joiner_parked(void *arg)
     if (!ended)
         leave_note(place, mine);
     fl_lock_give(&place->lock);
-    if (ended)
-        fl_make_ready(task);
-    return NULL;
+    return ended ? task : NULL;
 }
 
 static bool joiner_over(void *arg)

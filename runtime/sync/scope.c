@@ -183,9 +183,7 @@ static struct fl_task *joiner_parked(void *arg)
 {
     struct filch_scope *scope = arg;
     struct fl_task *owner = fl_scope_owner(scope); /* read before: once the count is published the scope may be gone */
-    if (fl_join_wait(scope))
-        fl_make_ready(owner);
-    return NULL;
+    return fl_join_wait(scope) ? owner : NULL;
 }
 
 static bool joiner_over(void *arg)

@@ -37,8 +37,8 @@
 #include <filch/chan.h>
 
 /* A line would be so many bytes more to be written. */
-#undef FL_ALIGN_LINE
-#define FL_ALIGN_LINE
+#undef FL_APART
+#define FL_APART(name)
 /* A value is an int. */
 #undef memcpy
 #define memcpy(to, from, size) copy_value((to), (from), (size))

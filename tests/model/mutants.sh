@@ -296,6 +296,10 @@ notices chan 11 'rc11 imm' 'closing does not let go of who was cancelled' "$forg
     '/^void filch_chan_close/,/^}/s/store_release(&w->done, true);/;/'
 notices chan 14 'rc11' 'the channel is touched behind the lock' "$memory" $c \
     '/^static FL_NOINLINE int send_with_room/,/^}/s/^    give_locks(chan, false);$/&\n    (void)*(volatile bool *)\&chan->closed;/'
+notices chan 4 'rc11 imm' 'a send into the ring passes by a receiver that waits' "$forgotten|r == 0" $c \
+    '/^static FL_NOINLINE int send_with_room/,/^}/s/is_met_in(chan, &chan->receivers)/is_closed(chan)/'
+notices chan 4 'rc11 imm' 'a send into the ring does not look for room' "$race|received|r == |gift|happened" $c \
+    '/^static FL_NOINLINE int send_with_room/,/^}/s/ || unlikely(tail - chan->head_seen >= chan->limit)//'
 notices chan 14 'rc11' 'freeing does not wait for who is inside' "$memory" $c \
     '/^void filch_chan_free/,/^}/s/^    take_all(chan);.*//' '/^void filch_chan_free/,/^}/s/^    give_all(chan);//'
 notices chan 4 'rc11 imm' 'the tail is moved before the value is there' "$race|received|r == |gift" $c \

@@ -80,8 +80,8 @@ FL_INLINE struct fl_worker *fl_self(void)
 #define close(...) ((void)0)
 
 /* A line would be so many bytes more to be written. */
-#undef FL_ALIGN_LINE
-#define FL_ALIGN_LINE
+#undef FL_APART
+#define FL_APART(name)
 static void *made; /* the channel that is being made */
 #include <stdlib.h>
 #define malloc(size) ((size) > 64 ? (made = (malloc)(size)) : (malloc)(size)) /* the ring of a channel is smaller */

@@ -410,11 +410,13 @@ Test(culprit, without_proc_the_clock_tells_who_sleeps)
     store_relaxed(&ending, false);  /* counter */
     store_relaxed(&suspect.tid, 0); /* own: it has ended */
     fl_tests_start(act_spin);
-    while (watched()) /* while others have its CPU its clock stands, too */
-        ;
-    do
+    bool asleep = true;
+    for (int i = 0; asleep && i < 5000; i++) /* while others have its CPU its clock stands, too */
+        asleep = watched();
+    cr_assert(!asleep);
+    for (int i = 0; seen.off_cpu && i < 5000; i++)
         cr_assert_eq(fl_culprit_look(tid(), &seen), 0);
-    while (seen.off_cpu);
+    cr_assert(!seen.off_cpu);
     said(&seen, "on CPU, or ready to run");
     end();
 }
