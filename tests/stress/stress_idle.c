@@ -225,10 +225,10 @@ int main(int argc, char **argv)
     store_release(&ending, true); /* hint: and all are woken */
     for (unsigned i = 0; i < WORKERS; i++)
         eventfd_write(workers[i].event, 1);
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++)
         pthread_join(workers[i].thread, NULL);
-        close(workers[i].event);
-    }
+    for (unsigned i = 0; i < WORKERS; i++)
+        close(workers[i].event);              /* one that has claimed another's sleep wakes it, though that one may have ended by then */
     uint64_t word = load_relaxed(&idle.word); /* counter */
     fl_panic_if(word != 0, "nobody is left, but the word is %llx", (unsigned long long)word);
     printf("stress_idle: %llu bursts, %llu jobs, %llu sleeps, %llu naps, %llu wakes\n", (unsigned long long)bursts,
