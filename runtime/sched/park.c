@@ -8,6 +8,9 @@
  * the switch; it happens after it, on the next stack (fl_after_switch): the commit. For waits that several may end (an object, a timer, a cancel) the
  * commit is one bit in the task's wake word (sched/wake.h).
  *
+ * Most parks pop the next ready task and switch to it, no more. That way stands in functions which save no registers and end in a jump (next_at_once, park_for,
+ * resumed_claimed; docs/decisions/0027-a-park-ends-in-a-jump.md). All the rest, a look round, a fresh stack, a first park, is behind park_slow.
+ *
  * Invariants
  *   1. A wait is claimed at most once; exactly one of claimer and switch makes the task ready.
  *   2. After its claim a claimer touches neither the task (but for fl_wake_deliver) nor the waiter's memory, unless the waiter waits for it by other
