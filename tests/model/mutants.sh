@@ -332,6 +332,8 @@ notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is made rea
     '/^static FL_NOINLINE struct fl_task .cancelled_late/,/^}/s/return mine ? task : NULL;/return task;/'
 notices chan 5 'rc11 imm' 'who was cancelled before it stood in line is not made ready' "$forgotten" $c \
     '/^static FL_NOINLINE struct fl_task .cancelled_late/,/^}/s/return mine ? task : NULL;/return NULL;/'
+notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, is not made ready' "$forgotten" $c \
+    '/^static FL_NOINLINE struct fl_task .meet_late/,/^}/s/return task;/return NULL;/'
 notices chan 2 'rc11 imm' 'who need not wait, once it is off its stack, does not hear how it went' 'r == 0|r >= 0' $c \
     '/^static FL_NOINLINE struct fl_task .meet_late/,/^}/s/fl_wake_preempt(task, r);/fl_wake_preempt(task, -EPIPE);/'
 
