@@ -45,8 +45,4 @@ enum fl_distance fl_topology_distance(const struct fl_topology *topology, unsign
 /** Pins the calling thread to place `index` modulo cores. @return the CPU, or -errno. */
 int fl_topology_pin(const struct fl_topology *topology, unsigned index);
 
-/** The CPU quota in CPUs from the cgroup files below `root` (normally "/") for the process whose /proc/self/cgroup and /proc/self/mountinfo text is
- * given: min over all visible ancestors, v1 (cpu.cfs_quota_us / cpu.cfs_period_us) and v2 (cpu.max). 0: none. ret_from may be NULL. Split out for tests. */
-double fl_topology_quota(const char *root, const char *self_cgroup, const char *mountinfo, char *ret_from, size_t from_size);
-
 #endif

@@ -6,6 +6,7 @@
  *
  * What is not tested here: that the kernel's own cgroup files look as in these trees. `filch topo` in a limited container shows that. */
 #define _GNU_SOURCE 1
+#include "machine/quota.h"
 #include "machine/topology.h"
 
 #include <criterion/criterion.h>
@@ -59,7 +60,7 @@ static void put(const char *path, const char *text)
 
 static double quota(const char *self_cgroup, const char *mountinfo)
 {
-    return fl_topology_quota(root, self_cgroup, mountinfo, from, sizeof from);
+    return fl_quota_of(root, self_cgroup, mountinfo, from, sizeof from);
 }
 
 static void from_is(const char *path)
@@ -281,10 +282,10 @@ Test(topology_quota, root_may_end_in_a_slash_and_from_may_be_absent)
     put("/sys/fs/cgroup/a/cpu.max", "100000 100000\n");
     char slashed[64], tiny[8];
     snprintf(slashed, sizeof slashed, "%s/", root);
-    cr_assert_eq(fl_topology_quota(slashed, "0::/a\n", V2_MOUNT, from, sizeof from), 1);
+    cr_assert_eq(fl_quota_of(slashed, "0::/a\n", V2_MOUNT, from, sizeof from), 1);
     from_is("/sys/fs/cgroup/a/cpu.max");
-    cr_assert_eq(fl_topology_quota(root, "0::/a\n", V2_MOUNT, NULL, 0), 1);
-    cr_assert_eq(fl_topology_quota(root, "0::/a\n", V2_MOUNT, tiny, sizeof tiny), 1);
+    cr_assert_eq(fl_quota_of(root, "0::/a\n", V2_MOUNT, NULL, 0), 1);
+    cr_assert_eq(fl_quota_of(root, "0::/a\n", V2_MOUNT, tiny, sizeof tiny), 1);
     cr_assert_str_eq(tiny, "/tmp/fi");
 }
 
