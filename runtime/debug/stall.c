@@ -14,8 +14,10 @@
  * the mutex' address in it. That is a guess, and called one. */
 #include "debug/stall.h"
 
+#include "machine/backtrace.h"
 #include "machine/clock.h"
 #include "machine/culprit.h"
+#include "machine/peek.h"
 
 #include <filch/debug.h>
 
@@ -25,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define FRAMES 24         /* of a backtrace */
@@ -47,22 +48,6 @@ struct telling {
     char name[NAME], function[128], parent[512], where[256], holder[160], backtrace[4096], text[TEXT];
     uint64_t stack[DEEP / 8];
 };
-
-/* Copies memory that may be gone. */
-static bool peek(void *to, const void *from, size_t size)
-{
-    struct iovec local = {to, size}, remote = {(void *)(uintptr_t)from, size};
-    return syscall(SYS_process_vm_readv, getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
-}
-
-/* A string of the program's. Byte by byte at worst: the page behind it may not be there. */
-static void copy_name(char *to, size_t size, const char *from)
-{
-    size_t n = 0;
-    while (from && n < size - 1 && peek(to + n, from + n, 1) && to[n])
-        n++;
-    to[n] = 0;
-}
 
 static FL_PRINTF(3, 4) size_t add(char *text, size_t size, const char *fmt, ...)
 {
@@ -93,11 +78,11 @@ __attribute__((no_sanitize("address", "thread"))) static void look_for_mutex(str
         return;
     size_t size = top - sp < DEEP ? top - sp : DEEP;
     char name[NAME];
-    if (!peek(t->stack, (void *)sp, size & ~(size_t)7))
+    if (!fl_peek(t->stack, (void *)sp, size & ~(size_t)7))
         return;
     for (size_t i = 0; i < size / 8; i++)
         if (t->stack[i] == t->mutex) {
-            copy_name(name, sizeof name, fl_task_name(task));
+            fl_peek_string(name, sizeof name, fl_task_name(task));
             snprintf(t->holder, sizeof t->holder, "task %s%s%p, parked: %s", name[0] ? name : "", name[0] ? " " : "", (void *)task,
                      why->name);
             return;
@@ -109,7 +94,7 @@ static void find_holder(struct telling *t)
 {
     int32_t mutex[3];
     const struct fl_culprit *culprit = &t->culprit;
-    if (culprit->call != SYS_futex || culprit->args[0] == 0 || !peek(mutex, (void *)(uintptr_t)culprit->args[0], sizeof mutex))
+    if (culprit->call != SYS_futex || culprit->args[0] == 0 || !fl_peek(mutex, (void *)(uintptr_t)culprit->args[0], sizeof mutex))
         return;
     if (mutex[0] == 0 || mutex[2] <= 0)
         return;
@@ -132,9 +117,9 @@ static void find_holder(struct telling *t)
 static void say_function(const struct telling *t, const struct fl_task *task, char *text, size_t size)
 {
     filch_fn *fn = task->flags & FL_TASK_FRAME ? NULL : task->fn;
-    if (!fn || (fn == t->runtime->hooks->call && (task->flags & FL_TASK_LOCALS || !peek(&fn, task->arg, sizeof fn))))
+    if (!fn || (fn == t->runtime->hooks->call && (task->flags & FL_TASK_LOCALS || !fl_peek(&fn, task->arg, sizeof fn))))
         return;
-    fl_culprit_symbol((const char *)(uintptr_t)fn + 1, text, size); /* as if it had been called there */
+    fl_backtrace_symbol((const char *)(uintptr_t)fn + 1, text, size); /* as if it had been called there */
     char *offset = strstr(text, "+0x1");
     if (offset)
         memmove(offset, offset + 4, strlen(offset + 4) + 1);
@@ -151,13 +136,13 @@ static void say_place(const struct fl_task *task, char *text, size_t size)
     struct fl_stack stack;
     void *pcs[FRAMES];
     size_t sure = 0;
-    if (!task->stack || !task->sp || !peek(&stack, task->stack, sizeof stack))
+    if (!task->stack || !task->sp || !fl_peek(&stack, task->stack, sizeof stack))
         return;
-    fl_culprit_left((uintptr_t)task->sp, stack.low, stack.top, pcs, FRAMES, &sure);
+    fl_backtrace_left((uintptr_t)task->sp, stack.low, stack.top, pcs, FRAMES, &sure);
     bool inside = true;
     for (size_t i = 0; i < sure; i++) {
         char symbol[160];
-        fl_culprit_symbol(pcs[i], symbol, sizeof symbol);
+        fl_backtrace_symbol(pcs[i], symbol, sizeof symbol);
         bool ours = starts_with(symbol, "filch_");
         if (!inside && !ours) {
             add(text, size, " at %s", symbol);
@@ -173,21 +158,21 @@ static void look_at_parent(struct telling *t, struct filch_scope *scope)
     struct filch_task_head_ *head;
     struct fl_task parent;
     char name[NAME], function[128] = "";
-    if (!scope || !peek(&head, &scope->owner_, sizeof head) || !head)
+    if (!scope || !fl_peek(&head, &scope->owner_, sizeof head) || !head)
         return;
     if (head == &t->runtime->root_task.head) {
         add(t->parent, sizeof t->parent, "filch_submit or filch_call");
         return;
     }
-    if (!peek(&parent, fl_container_of(head, struct fl_task, head), sizeof parent))
+    if (!fl_peek(&parent, fl_container_of(head, struct fl_task, head), sizeof parent))
         return;
-    copy_name(name, sizeof name, fl_task_name(&parent));
+    fl_peek_string(name, sizeof name, fl_task_name(&parent));
     say_function(t, &parent, function, sizeof function);
     add(t->parent, sizeof t->parent, "%s%s%s", name[0] ? name : function[0] ? "" : "a task", name[0] && function[0] ? " = " : "", function);
     struct fl_why parked;
-    if (parent.flags & FL_TASK_PARKED && parent.why && peek(&parked, parent.why, sizeof parked)) {
+    if (parent.flags & FL_TASK_PARKED && parent.why && fl_peek(&parked, parent.why, sizeof parked)) {
         char why[NAME];
-        copy_name(why, sizeof why, parked.name);
+        fl_peek_string(why, sizeof why, parked.name);
         add(t->parent, sizeof t->parent, ", parked: %s", why);
         say_place(&parent, t->parent, sizeof t->parent);
     }
@@ -201,9 +186,9 @@ static void look_at_task(struct telling *t)
     struct fl_task task;
     struct filch_task_head_ *head =
         load_relaxed(fl_atomic(struct filch_task_head_ *, &t->w->hot.current_)); /* hint: of no use if it has come back */
-    if (!head || !peek(&task, fl_container_of(head, struct fl_task, head), sizeof task))
+    if (!head || !fl_peek(&task, fl_container_of(head, struct fl_task, head), sizeof task))
         return;
-    copy_name(t->name, sizeof t->name, fl_task_name(&task));
+    fl_peek_string(t->name, sizeof t->name, fl_task_name(&task));
     say_function(t, &task, t->function, sizeof t->function);
     look_at_parent(t, task.scope);
 }
@@ -214,10 +199,10 @@ __attribute__((no_sanitize("address", "thread"))) static void look_at_stack(stru
     size_t sure = 0;
     struct fl_stack *stack = t->w->stack;
     uintptr_t low = stack ? stack->low : 0, high = stack ? stack->top : 0;
-    size_t n = stack ? fl_culprit_backtrace(tid, low, high, pcs, FRAMES, &sure) : 0;
+    size_t n = stack ? fl_backtrace_thread(tid, low, high, pcs, FRAMES, &sure) : 0;
     for (size_t i = 0; i < n; i++) {
         char symbol[160];
-        fl_culprit_symbol(pcs[i], symbol, sizeof symbol);
+        fl_backtrace_symbol(pcs[i], symbol, sizeof symbol);
         add(t->backtrace, sizeof t->backtrace, "    %c %s\n", i < sure ? '#' : '?', symbol);
     }
 }

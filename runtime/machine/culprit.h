@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The culprit: what a kernel thread of our own process is doing, seen from another one without a signal and without stopping it. See
- * culprit.c and unwind.c.
- *
- * Any number of threads may call; those that need the unwinder's tables take turns, and one that has waited a tenth of a second for its
- * turn gives up. */
+/* The culprit: what a kernel thread of our own process is doing, seen from another one without a signal and without stopping it. Any number
+ * of threads may call. See culprit.c; where it has come to in its program: backtrace.h. */
 #ifndef FL_MACHINE_CULPRIT_H
 #define FL_MACHINE_CULPRIT_H
 
@@ -34,6 +31,13 @@ struct fl_culprit {
     char wchan[32];   /**< where in the kernel it sleeps; "": unknown */
 };
 
+/** CPU time that a thread has used. It stands still, by not a nanosecond, while the thread sleeps. @return ns, or -1 */
+int64_t fl_thread_cpu_time(pid_t tid);
+
+/** The call that the thread sleeps in, and its registers: one read, which by itself is no proof that the thread has not run meanwhile.
+ * @return whether it was asleep; if not, nothing is filled in */
+bool fl_culprit_asleep(pid_t tid, struct fl_culprit *ret_culprit);
+
 /** What the thread is doing just now. Never waits for the thread; where there is no /proc, a millisecond for the clock. @return 0; -ESRCH;
  * else -errno of open(2) or read(2) */
 int fl_culprit_look(pid_t tid, struct fl_culprit *ret_culprit);
@@ -42,21 +46,5 @@ int fl_culprit_look(pid_t tid, struct fl_culprit *ret_culprit);
  * nothing that is not known; of a runnable thread it is not known whether it is in the kernel, unless its backtrace says so. @return length
  * of the text, which is cut to the size and always ends in 0 */
 size_t fl_culprit_say(const struct fl_culprit *culprit, char *text, size_t size);
-
-/** The calls on the thread's stack, innermost first. [low, high): the stack that it should be on; nothing if it is on another. Each address
- * lies behind the instruction that it stands for, as a return address does. A thread that sleeps is read as it sleeps; one that runs is
- * sampled by perf_event_open(2), where that is allowed, within 5 ms: then it was in user code. The thread may go on, end, or use the stack
- * again meanwhile: the answer is from one moment, or empty.
- * @param ret_sure so many of them, the first ones, follow from unwind tables; the others are guesses, to be marked as such
- * @return how many; 0: not to be had */
-size_t fl_culprit_backtrace(pid_t tid, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
-
-/** The same of a stack that was left by fl_context_switch, which has stored `sp`. Somebody may go on there meanwhile: the answer is from one moment, or made up of several.
- * @return how many; 0: not to be had */
-size_t fl_culprit_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
-
-/** "function+0x12 (file.c:34)", "function+0x12 (libc.so.6)", "libc.so.6+0x1234" or "0x7f...", as far as is known of such an address.
- * @return whether it was looked up; false: others had the tables for 100 ms, and the text is the bare address */
-bool fl_culprit_symbol(const void *pc, char *text, size_t size);
 
 #endif

@@ -27,13 +27,7 @@ struct fl_snapshot {
     uint64_t words[FL_UNWIND_BYTES / 8]; /**< the copy */
 };
 
-/** As fl_culprit_backtrace. One caller at a time. */
+/** The calls on it, innermost first: as fl_backtrace_thread. One caller at a time. */
 size_t fl_unwind(const struct fl_snapshot *snapshot, void **ret_pcs, size_t max, size_t *ret_sure);
-/** As fl_culprit_symbol. One caller at a time. */
-void fl_unwind_symbol(uintptr_t pc, char *text, size_t size);
-
-/** Copies memory of this process that may be gone, or belong to a thread that writes it. @return whether all of it could be read. One
- * caller at a time. */
-bool fl_unwind_peek(void *to, uintptr_t from, size_t size);
 
 #endif

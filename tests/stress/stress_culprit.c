@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "base/panic.h"
+#include "machine/backtrace.h"
 #include "machine/clock.h"
 
 #include <errno.h>
@@ -128,10 +129,10 @@ static void look(struct seat *seat, bool sleeper)
         fl_panic_if(r != -ESRCH && r != 0 && r != 1, "a watch says %d", r);
         fl_watch_close(&watch);
     }
-    size_t count = fl_culprit_backtrace(tid, low, high, pcs, FRAMES, &certain);
+    size_t count = fl_backtrace_thread(tid, low, high, pcs, FRAMES, &certain);
     bool named = count > 0; /* on a busy machine the other who looks may have the tables for longer than one waits for them */
     for (size_t i = 0; i < count; i++)
-        named = fl_culprit_symbol(pcs[i], text, sizeof text);
+        named = fl_backtrace_symbol(pcs[i], text, sizeof text);
 #if FL_LIBDW
     fl_panic_if(named && count == certain && count < FRAMES && !strstr(text, "clone"), "%zu calls are sure, and the outermost is %s", count,
                 text);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The laws of machine/culprit and machine/unwind: what is said of a thread is so, the calls come in their order, and whatever the thread
- * does meanwhile, nothing crashes and nothing waits.
+/* The laws of machine/culprit and machine/backtrace, with what that stands on: what is said of a thread is so, the calls come in their
+ * order, and whatever the thread does meanwhile, nothing crashes and nothing waits.
  *
  * Samples of a thread that runs need perf_event_open(2), and the names of the test's own functions libdw: where they are missing, the test
  * is skipped and says why. */
+#include "machine/backtrace.h"
 #include "machine/culprit.h"
-#include "machine/unwind.h"
 
 #include "../deny.h"
 #include "base/atomic.h"
 #include "machine/clock.h"
 #include "machine/context.h"
+#include "machine/peek.h"
 #include "machine/sanitizer.h"
+#include "machine/symbol.h"
+#include "machine/unwind.h"
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -364,7 +367,7 @@ Test(culprit, who_has_ended_is_ESRCH)
     cr_assert_eq(fl_watch_off_cpu(&watch), -ESRCH);
     fl_watch_close(&watch);
     cr_assert_eq(fl_watch_open(&late, tid()), -ESRCH);
-    cr_assert_eq(fl_culprit_backtrace(tid(), suspect.low, suspect.high, pcs, FRAMES, &sure), 0);
+    cr_assert_eq(fl_backtrace_thread(tid(), suspect.low, suspect.high, pcs, FRAMES, &sure), 0);
 }
 
 Test(culprit, in_a_process_that_cannot_be_dumped_the_state_is_known)
@@ -382,7 +385,7 @@ Test(culprit, in_a_process_that_cannot_be_dumped_the_state_is_known)
     cr_assert_eq(fl_culprit_look(tid(), &seen), 0);
     cr_assert(seen.off_cpu && seen.state == 'S' && seen.call == -1 && seen.pc == 0 && seen.sp == 0);
     said(&seen, "off CPU");
-    cr_assert_eq(fl_culprit_backtrace(tid(), suspect.low, suspect.high, some, FRAMES, &certain), 0);
+    cr_assert_eq(fl_backtrace_thread(tid(), suspect.low, suspect.high, some, FRAMES, &certain), 0);
     let_read_end();
     is_over();
 }
@@ -439,10 +442,10 @@ static size_t count, sure;
 
 static void backtrace(uintptr_t low, uintptr_t high)
 {
-    count = fl_culprit_backtrace(tid(), low, high, pcs, FRAMES, &sure);
+    count = fl_backtrace_thread(tid(), low, high, pcs, FRAMES, &sure);
     cr_assert(sure <= count && count <= FRAMES);
     for (size_t i = 0; i < count; i++)
-        fl_culprit_symbol(pcs[i], lines[i], sizeof lines[i]);
+        fl_backtrace_symbol(pcs[i], lines[i], sizeof lines[i]);
     if (getenv("FILCH_SHOW"))
         for (size_t i = 0; i < count; i++)
             fprintf(stderr, "  #%zu %s%s\n", i, i < sure ? "" : "? ", lines[i]);
@@ -590,8 +593,8 @@ Test(culprit, where_memory_of_ours_may_not_be_read_a_pipe_does)
 {
     char to[8] = "";
     cr_assert(deny(SYS_process_vm_readv, EPERM));
-    cr_assert(fl_unwind_peek(to, (uintptr_t) "good", 5) && strcmp(to, "good") == 0);
-    cr_assert(!fl_unwind_peek(to, 8, 8));
+    cr_assert(fl_peek(to, "good", 5) && strcmp(to, "good") == 0);
+    cr_assert(!fl_peek(to, (const void *)8, 8));
     cr_assert_eq(pipe(pipe_fds), 0);
     fl_tests_start(deep_read);
     await_sleep(SYS_read);
@@ -630,7 +633,7 @@ Test(culprit, a_module_more_or_less_changes_nothing)
     void *module = dlopen("libthread_db.so.1", RTLD_LAZY);
     if (module) {
         char text[64];
-        fl_culprit_symbol((char *)dlsym(module, "td_init") + 1, text, sizeof text);
+        fl_backtrace_symbol((char *)dlsym(module, "td_init") + 1, text, sizeof text);
         cr_assert(strncmp(text, "td_init+0x1 (", 13) == 0, "%s", text);
     }
     backtrace(suspect.low, suspect.high);
@@ -705,7 +708,7 @@ static void is_harmless(void)
     count = fl_unwind(&made, pcs, FRAMES, &sure);
     cr_assert(count >= 1 && count <= FRAMES && sure <= count);
     for (size_t i = 0; i < count; i++) {
-        fl_unwind_symbol((uintptr_t)pcs[i], text, 1 + i % sizeof text);
+        fl_symbol((uintptr_t)pcs[i], text, 1 + i % sizeof text);
         cr_assert_lt(strlen(text), 1 + i % sizeof text);
     }
 }
@@ -741,14 +744,14 @@ Test(culprit, symbols_of_anything_are_harmless)
     static const uintptr_t odd[] = {0, 1, 4095, UINTPTR_MAX, UINTPTR_MAX - 1, (uintptr_t)1 << 63, 0xffffffffff600000};
     char text[64], one[1] = "x";
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-        fl_culprit_symbol((void *)odd[i], text, sizeof text);
+        fl_backtrace_symbol((void *)odd[i], text, sizeof text);
         cr_assert(strncmp(text, "0x", 2) == 0, "%s", text);
     }
-    fl_culprit_symbol((void *)one, text, sizeof text);
-    fl_culprit_symbol((void *)one, one, 1);
+    fl_backtrace_symbol((void *)one, text, sizeof text);
+    fl_backtrace_symbol((void *)one, one, 1);
     cr_assert_eq(one[0], '\0');
     uintptr_t libc = (uintptr_t)getppid; /* which a sanitizer does not replace */
-    fl_culprit_symbol((void *)(libc + 1), text, sizeof text);
+    fl_backtrace_symbol((void *)(libc + 1), text, sizeof text);
     cr_assert(strncmp(text, "getppid+0x1 (", 13) == 0 || strncmp(text, "__getppid+0x1 (", 15) == 0, "%s", text);
 }
 
@@ -830,11 +833,11 @@ Test(culprit, threads_that_move_are_looked_at_all_the_time)
         }
         if (look % 4 == 0 || look % MOVERS == MOVERS - 1) {
             size_t found, certain;
-            found = fl_culprit_backtrace(it_tid, movers[look % (MOVERS - 1)].low, movers[look % (MOVERS - 1)].high, mine, FRAMES, &certain);
+            found = fl_backtrace_thread(it_tid, movers[look % (MOVERS - 1)].low, movers[look % (MOVERS - 1)].high, mine, FRAMES, &certain);
             cr_assert(certain <= found && found <= FRAMES);
             with_frames += found > 0;
             for (size_t i = 0; i < found; i++)
-                fl_culprit_symbol(mine[i], text, sizeof text);
+                fl_backtrace_symbol(mine[i], text, sizeof text);
         }
         int64_t took = fl_clock() - before;
         longest = took > longest ? took : longest;
