@@ -130,7 +130,7 @@ static bool starts_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* Where a parked task has called the runtime: behind the innermost function of the interface. */
+/* Where a parked task has called the runtime: what calls a function of the interface, itself on the stack or gone by a jump to another. */
 static void say_place(const struct fl_task *task, char *text, size_t size)
 {
     struct fl_stack stack;
@@ -142,9 +142,10 @@ static void say_place(const struct fl_task *task, char *text, size_t size)
     bool inside = true;
     for (size_t i = 0; i < sure; i++) {
         char symbol[160];
+        bool called = fl_backtrace_called(pcs[i], symbol, sizeof symbol) && starts_with(symbol, "filch_");
         fl_backtrace_symbol(pcs[i], symbol, sizeof symbol);
         bool ours = starts_with(symbol, "filch_");
-        if (!inside && !ours) {
+        if (!ours && (called || !inside)) {
             add(text, size, " at %s", symbol);
             return;
         }

@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "machine/clock.h"
+#include "machine/code.h"
 #include "machine/context.h"
 #include "machine/culprit.h"
 #include "machine/module.h"
@@ -256,4 +257,17 @@ bool fl_backtrace_symbol(const void *pc, char *text, size_t size)
         snprintf(text, size, "%p", pc);
     }
     return ours;
+}
+
+bool fl_backtrace_called(const void *pc, char *text, size_t size)
+{
+    uintptr_t target = 0;
+    if (size == 0 || !take_turn())
+        return false;
+    fl_modules_know();
+    bool known = fl_code_is_return((uintptr_t)pc, &target) && target;
+    if (known)
+        fl_symbol(target + 1, text, size);
+    give_turn();
+    return known;
 }

@@ -21,6 +21,11 @@ size_t fl_backtrace_thread(pid_t tid, uintptr_t low, uintptr_t high, void **ret_
  * @return how many; 0: not to be had */
 size_t fl_backtrace_left(uintptr_t sp, uintptr_t low, uintptr_t high, void **ret_pcs, size_t max, size_t *ret_sure);
 
+/** The function that was called by the instruction before `pc`, as fl_backtrace_symbol with an offset of 1. What lies above `pc` on the
+ * stack may be another function: the one called has ended in a jump to it.
+ * @return whether it is known, which it is for a direct call */
+bool fl_backtrace_called(const void *pc, char *text, size_t size);
+
 /** "function+0x12 (file.c:34)", "function+0x12 (libc.so.6)", "libc.so.6+0x1234" or "0x7f...", as far as is known of such an address.
  * @return whether it was looked up; false: others had the tables for 100 ms, and the text is the bare address */
 bool fl_backtrace_symbol(const void *pc, char *text, size_t size);

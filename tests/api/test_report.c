@@ -116,33 +116,80 @@ Test(report, who_blocks_is_named_with_the_call)
     }
 }
 
-/* It joins, and so it is parked, while the child is told of; on two workers its stack is not the child's. */
+/* They wait, each in its own way, and so are parked, while the child is told of; on two workers their stacks are not the child's. */
+static filch_chan *channel;
+static filch_event event;
+
+static int spawn_reader(filch_scope *s)
+{
+    must(filch_spawn_with(s, &(filch_task_options){.name = "reader"}, block_in_read, NULL) == 0);
+    return filch_sleep(FILCH_MSEC(1)); /* another worker takes it, or a relief goes on here */
+}
+
 int spawn_and_join(void *arg);
+int spawn_and_recv(void *arg);
+int spawn_and_wait(void *arg);
 
 __attribute__((noinline)) int spawn_and_join(void *arg)
 {
     (void)arg;
     FILCH_SCOPE(s);
-    must(filch_spawn_with(&s, &(filch_task_options){.name = "reader"}, block_in_read, NULL) == 0);
-    must(filch_sleep(FILCH_MSEC(1)) == 0); /* another worker takes it, or a relief goes on here */
+    must(spawn_reader(&s) == 0);
+    return filch_join(&s);
+}
+
+__attribute__((noinline)) int spawn_and_recv(void *arg)
+{
+    FILCH_SCOPE(s);
+    must(spawn_reader(&s) == 0);
+    must(filch_chan_recv(channel, arg) == 0);
+    return filch_join(&s);
+}
+
+__attribute__((noinline)) int spawn_and_wait(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(spawn_reader(&s) == 0);
+    must(filch_event_wait(&event) == 0);
     return filch_join(&s);
 }
 
 static void *write_when_told(void *arg)
 {
-    must(told_since(0) && write(pipes[1], "x", 1) == 1);
+    int before = *(int *)arg;
+    must(told_since(before) && write(pipes[1], "x", 1) == 1);
+    must(filch_chan_send(channel, &before) == 0);
+    filch_event_set(&event);
     return arg;
 }
 
+/* Where a call of the interface has ended in a jump to what waits, only the call itself tells. */
 Test(report, who_spawned_it_is_told_with_where_that_waits)
 {
+    static const struct {
+        filch_fn *parent;
+        const char *name, *why, *at;
+    } ways[] = {
+        {spawn_and_join, "spawn_and_join", ", parked: join", " at spawn_and_join+"},
+        {spawn_and_recv, "spawn_and_recv", ", parked: receive", " at spawn_and_recv+"},
+        {spawn_and_wait, "spawn_and_wait", ", parked: event", " at spawn_and_wait+"},
+    };
     wanted = "reader";
-    must(pipe(pipes) == 0);
-    pthread_t thread = thread_start(write_when_told, NULL);
-    must(filch_run(&(filch_config){.workers = 2, .on_stall = keep, .name = "law"}, spawn_and_join, NULL) == 0);
-    thread_join(thread);
-    must(strstr(last.parent, "spawn_and_join") && strstr(last.parent, ", parked: join") && strstr(last.text, "spawned by "));
-    must(!strstr(last.parent, " at ") || strstr(last.parent, " at spawn_and_join")); /* where it can be unwound */
+    must(filch_chan_new(sizeof(int), 1, &channel) == 0);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        int before = atomic_load(&last.told), got = -1;
+        filch_event_reset(&event);
+        must(pipe(pipes) == 0);
+        pthread_t thread = thread_start(write_when_told, &before);
+        must(filch_run(&(filch_config){.workers = 2, .on_stall = keep, .name = "law"}, ways[i].parent, &got) == 0);
+        thread_join(thread);
+        must(strstr(last.parent, ways[i].name) && strstr(last.parent, ways[i].why) && strstr(last.text, "spawned by "));
+        must(strstr(last.parent, " at ") ? strstr(last.parent, ways[i].at) != NULL : !FL_LIBDW);
+        must(got == before || filch_chan_recv(channel, &got) == 0);
+        close(pipes[0]), close(pipes[1]);
+    }
+    filch_chan_free(channel);
 }
 
 static int submitted(void *arg)
