@@ -168,15 +168,25 @@ FL_INLINE bool goes_before_new(struct fl_worker *w)
     return w->met || likely(fl_deque_size_hint(&w->hot.deque_) == 0);
 }
 
-/* The ready task whose turn it is, the newest or the oldest; NULL: there is none, or, `at_once`, somebody else is at the queue. */
-FL_INLINE struct fl_task *pop_in_turn(struct fl_worker *w, bool at_once)
+/* Whether it is the newest ready task's turn, else the oldest one's. */
+FL_INLINE bool is_newests_turn(struct fl_worker *w)
 {
-    bool newest = w->met && w->in_a_row + 1 < NEWEST_IN_A_ROW;
-    struct fl_task *to = at_once ? fl_ready_pop_fast(&w->ready, newest) : newest ? fl_ready_pop_newest(&w->ready) : fl_ready_pop(&w->ready);
-    if (likely(to != NULL) || !at_once) {
-        w->in_a_row = newest ? w->in_a_row + 1 : 0;
-        w->met = false;
-    }
+    return w->met && w->in_a_row + 1 < NEWEST_IN_A_ROW;
+}
+
+/* Its turn is over. */
+FL_INLINE void note_turn(struct fl_worker *w, bool newest)
+{
+    w->in_a_row = newest ? w->in_a_row + 1 : 0;
+    w->met = false;
+}
+
+/* The ready task whose turn it is; NULL: there is none, or somebody else is at the queue. */
+FL_INLINE struct fl_task *pop_at_once(struct fl_worker *w, bool newest)
+{
+    struct fl_task *to = fl_ready_pop_fast(&w->ready, newest);
+    if (likely(to != NULL))
+        note_turn(w, newest);
     return to;
 }
 
@@ -186,8 +196,11 @@ static bool choose(struct fl_worker *w, struct fl_task **ret_to, struct fl_stack
     struct fl_task *to = NULL;
     if (unlikely(w->ended_scope != NULL))
         to = fl_worker_tell(w);
-    if (!to && goes_before_new(w))
-        to = pop_in_turn(w, false);
+    if (!to && goes_before_new(w)) {
+        bool newest = is_newests_turn(w);
+        to = newest ? fl_ready_pop_newest(&w->ready) : fl_ready_pop(&w->ready);
+        note_turn(w, newest);
+    }
     w->met = false;
     struct fl_stack *fresh = NULL;
     if (!to && !(fresh = fl_stack_get(&w->stacks, w->runtime->stack_class)) && !(to = fl_ready_pop(&w->ready)))
@@ -219,9 +232,11 @@ static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl
  * @return that task; NULL: there is more to do, for park_slow */
 FL_INLINE struct fl_task *next_at_once(struct fl_worker *w, const struct fl_task *task)
 {
-    if (fl_worker_due(w) || unlikely(w->ended_scope != NULL) || unlikely(!(task->flags & FL_TASK_PARKED)) || !goes_before_new(w))
+    if (fl_worker_due(w) || unlikely(w->ended_scope != NULL) || unlikely(!(task->flags & FL_TASK_PARKED)))
         return NULL;
-    return pop_in_turn(w, true);
+    if (is_newests_turn(w))
+        return pop_at_once(w, true);
+    return goes_before_new(w) ? pop_at_once(w, false) : NULL;
 }
 
 /* What is called on the next stack. */
