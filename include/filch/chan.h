@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Channels: values of one type from any number of senders to any number of receivers, first in, first out.
  *
- *     FILCH_CHAN_OF(ints, int)                            // at file scope: the type `ints` and its functions
+ *     FILCH_CHAN_OF(ints, int);                           // at file scope: the type `ints` and its functions
  *
  *     ints *c;
  *     int r = ints_new(100, &c);                          // room for 100
@@ -102,6 +102,6 @@ FILCH_API size_t filch_chan_length(filch_chan *chan);
     {                                                                                                  \
         return filch_chan_length((filch_chan *)chan_);                                                 \
     }                                                                                                  \
-    struct name /* so that a semicolon may follow */
+    struct name /* so that a semicolon follows */
 
 #endif

@@ -183,7 +183,7 @@ FILCH_API FILCH_PARKS int filch_barrier_wait(filch_barrier *barrier, unsigned pa
 /** At file scope: a mutex type `name` that carries its data, a value of `type`, which is reached only while the mutex is held. All-zero is unlocked, with an all-zero
  * value; FILCH_MUTEX_OF_INIT(...) gives another.
  *
- *     FILCH_MUTEX_OF(accounts, struct accounts_data)
+ *     FILCH_MUTEX_OF(accounts, struct accounts_data);
  *     static accounts bank;
  *     {
  *         FILCH_LOCKED(accounts, a, &bank);    // a is a struct accounts_data *, until the block is left
@@ -226,7 +226,7 @@ FILCH_API FILCH_PARKS int filch_barrier_wait(filch_barrier *barrier, unsigned pa
         if (*held_)                                                                                                 \
             name##_unlock(*held_);                                                                                  \
     }                                                                                                               \
-    struct name /* so that a semicolon may follow */
+    struct name /* so that a semicolon follows */
 
 #define FILCH_MUTEX_OF_INIT(...)     \
     {                                \
