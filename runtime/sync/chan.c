@@ -657,8 +657,8 @@ static void leave_case(filch_case *c, struct fl_waitq *q, bool won)
     struct fl_waiter *w = fl_case_waiter(c);
     if (!won)
         leave(c->object_, q, w);
-    else
-        let_out(c->object_);
+    else if (q == &((filch_chan *)c->object_)->receivers || w->error)
+        let_out(c->object_); /* not a sender whose value was taken: whoever has it may free the channel */
     c->result = w->error;
 }
 
