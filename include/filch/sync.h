@@ -111,7 +111,7 @@ typedef struct filch_rwlock {
     int32_t readers_;
     const void *writer_;
     void *first_, *last_;
-    uint32_t waking_;
+    uint32_t waking_, coming_, passed_, outsiders_;
 } filch_rwlock;
 
 /** Locks for reading; waits behind writers that wait. Not to be taken twice by the same task: a writer in between would wait for ever.

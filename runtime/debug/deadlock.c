@@ -6,7 +6,9 @@
  * Whoever waits for an object that anybody may change (a channel, an event, a semaphore, a condition), or for an in-frame fork, has no arrow. If a task waits for a lock that is held by
  * somebody who is not a task of this runtime, that one may give it back, and there is no deadlock; a task that has ended won't.
  *
- * No task moves while this runs: every worker but the caller's is kept asleep (sched/search.c). So tasks, stacks and objects can be read as they stand. */
+ * No task moves while this runs: every worker but the caller's is kept asleep (sched/search.c). So stacks, and what lies in them, can be read as they stand. But a thread
+ * from outside may wake a task, whose descriptor goes into a queue then. So what a task waits for is copied; once nothing has been woken after that, the copies are
+ * true. The objects lie still, too: until its call returns, whoever waited for one has it kept. What is in them may change, and each is asked once. */
 #include "debug/deadlock.h"
 
 #include "base/panic.h"
@@ -21,8 +23,11 @@
 
 struct node {
     struct fl_task *task;
-    size_t from;  /* how it was come to */
-    size_t child; /* where the search for its next arrow goes on */
+    const struct fl_why *why;
+    const void *object; /* that it waits for */
+    const void *holder; /* who must act: a task, a thread, FL_SOMEBODY; NULL: not known */
+    size_t from;        /* how it was come to */
+    size_t child;       /* where the search for its next arrow goes on */
     enum { NEW, OPEN, DONE } state;
 };
 
@@ -41,7 +46,7 @@ struct graph {
 
 /* ---- who is there ---- */
 
-static void add(struct graph *graph, struct fl_task *task)
+__attribute__((no_sanitize("thread"))) static void add(struct graph *graph, struct fl_task *task)
 {
     if (graph->count == graph->room && !graph->no_memory) {
         size_t room = graph->room ? 2 * graph->room : 64;
@@ -51,10 +56,13 @@ static void add(struct graph *graph, struct fl_task *task)
         graph->room = nodes ? room : graph->room;
     }
     if (!graph->no_memory)
-        graph->nodes[graph->count++] = (struct node){.task = task, .from = SIZE_MAX};
+        graph->nodes[graph->count++] = (struct node){.task = task,
+                                                     .why = task->why ? task->why : &fl_why_join,
+                                                     .object = task->why ? task->on : task->head.inner_,
+                                                     .from = SIZE_MAX};
 }
 
-static void see(struct fl_stack *stack, void *arg)
+__attribute__((no_sanitize("thread"))) static void see(struct fl_stack *stack, void *arg)
 {
     struct graph *graph = arg;
     struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* own: a parked task's stack */
@@ -98,19 +106,18 @@ static size_t find(const struct graph *graph, const void *task)
     return found ? found->node : SIZE_MAX;
 }
 
-static const struct fl_why *why_of(const struct fl_task *task)
+/* Asks each object once. @return whether somebody else than a task of the runtime may act: a holder, or who is called */
+static bool ask_holders(struct graph *graph)
 {
-    return task->why ? task->why : &fl_why_join;
-}
-
-static const void *object_of(const struct fl_task *task)
-{
-    return task->why ? task->on : task->head.inner_;
-}
-
-static const void *holder_of(const struct fl_task *task)
-{
-    return why_of(task)->holder ? why_of(task)->holder(object_of(task)) : NULL;
+    bool outside = false;
+    for (size_t i = 0; i < graph->count; i++) {
+        struct node *node = &graph->nodes[i];
+        node->holder = node->why->holder ? node->why->holder(node->object) : NULL;
+        bool given = node->holder == node->task; /* and will be woken */
+        bool known = !node->holder || find(graph, node->holder) != SIZE_MAX || fl_pool_has(&graph->runtime->pool, node->holder);
+        outside = outside || given || !known || node->why == &fl_why_call;
+    }
+    return outside;
 }
 
 /* ---- the cycle ---- */
@@ -119,17 +126,14 @@ static const void *holder_of(const struct fl_task *task)
 static size_t next_arrow(struct graph *graph, size_t at)
 {
     struct node *node = &graph->nodes[at];
-    const struct fl_task *task = node->task;
-    if (why_of(task) == &fl_why_join) {
-        const void *scope = object_of(task);
-        size_t child = node->child == 0 ? first_child(graph, scope) : node->child - 1;
+    if (node->why == &fl_why_join) {
+        size_t child = node->child == 0 ? first_child(graph, node->object) : node->child - 1;
         node->child = child + 2;
-        return child < graph->count && graph->nodes[child].task->scope == scope ? child : SIZE_MAX;
+        return child < graph->count && graph->nodes[child].task->scope == node->object ? child : SIZE_MAX;
     }
     if (node->child++ > 0)
         return SIZE_MAX;
-    const void *holder = holder_of(task);
-    return holder ? find(graph, holder) : SIZE_MAX;
+    return node->holder ? find(graph, node->holder) : SIZE_MAX;
 }
 
 /* Depth first, without recursion. @return a node whose `from` leads round a cycle back to it, or SIZE_MAX */
@@ -160,15 +164,14 @@ static size_t find_cycle(struct graph *graph)
 
 /* ---- the text ---- */
 
-static void tell(FILE *out, const struct graph *graph, const struct fl_task *task)
+static void tell(FILE *out, const struct graph *graph, const struct node *node)
 {
-    const char *name = fl_task_name(task);
-    const void *holder = holder_of(task);
-    fprintf(out, "  task %p (%s) waits: %s", (const void *)task, name ? name : "no name", why_of(task)->name);
-    if (object_of(task))
-        fprintf(out, " %p", object_of(task));
-    if (holder)
-        fprintf(out, find(graph, holder) == SIZE_MAX ? ", held by %p, a task that has ended" : ", held by %p", holder);
+    const char *name = fl_task_name(node->task);
+    fprintf(out, "  task %p (%s) waits: %s", (const void *)node->task, name ? name : "no name", node->why->name);
+    if (node->object)
+        fprintf(out, " %p", node->object);
+    if (node->holder)
+        fprintf(out, find(graph, node->holder) == SIZE_MAX ? ", held by %p, a task that has ended" : ", held by %p", node->holder);
     fputc('\n', out);
 }
 
@@ -189,7 +192,7 @@ static void tell_cycle(FILE *out, struct graph *graph, size_t last)
         path[(i + 1) % length] = at;
     fprintf(out, "a cycle of %zu, each waits for the next and the last for the first:\n", length);
     for (size_t i = 0; i < length; i++)
-        tell(out, graph, graph->nodes[path[i]].task);
+        tell(out, graph, &graph->nodes[path[i]]);
     for (size_t i = 0; i < length; i++)
         graph->nodes[path[i]].task = NULL;
     free(path);
@@ -214,26 +217,12 @@ static char *describe(struct graph *graph)
                 last != SIZE_MAX ? "besides:\n" : "nobody holds what another waits for; they wait for what only one of them could do:\n");
     for (size_t i = 0; i < graph->count && shown < SHOWN; i++)
         if (graph->nodes[i].task) {
-            tell(out, graph, graph->nodes[i].task);
+            tell(out, graph, &graph->nodes[i]);
             shown++;
         }
     if (others > shown)
         fprintf(out, "  and %zu more (filch_dump has all)\n", others - shown);
     return fclose(out) == 0 ? text : NULL;
-}
-
-/* Whether a task waits for somebody who is not of this runtime: the holder of a lock, or a call into another runtime. */
-static bool someone_outside_may_act(const struct graph *graph)
-{
-    for (size_t i = 0; i < graph->count; i++) {
-        const struct fl_task *task = graph->nodes[i].task;
-        const void *holder = holder_of(task);
-        if (why_of(task) == &fl_why_call)
-            return true;
-        if (holder && find(graph, holder) == SIZE_MAX && !fl_pool_has(&graph->runtime->pool, holder))
-            return true;
-    }
-    return false;
 }
 
 static bool put_in_order(struct graph *graph)
@@ -253,15 +242,16 @@ static bool put_in_order(struct graph *graph)
     return true;
 }
 
-bool fl_deadlock_find(struct filch_runtime *runtime, char **ret_text)
+size_t fl_deadlock_find(struct filch_runtime *runtime, bool (*still)(struct filch_runtime *runtime), char **ret_text)
 {
     struct graph graph = {.runtime = runtime};
     fl_stacks_each(runtime->stacks, see, &graph);
-    bool found = graph.count > 0 && !graph.no_memory && put_in_order(&graph) && !someone_outside_may_act(&graph);
+    bool seen = graph.count > 0 && !graph.no_memory && still(runtime);
+    bool found = seen && put_in_order(&graph) && !ask_holders(&graph);
     *ret_text = found ? describe(&graph) : NULL;
     free(graph.names);
     free(graph.nodes);
-    return found;
+    return found ? graph.count : 0;
 }
 
 void filch_deadlock_print(filch_runtime *runtime, const char *report)

@@ -132,6 +132,29 @@ static bool hold(struct fl_worker *w, struct fl_worker *other)
     return true;
 }
 
+static uint64_t sum_parks(struct filch_runtime *runtime)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < fl_total(runtime); i++)
+        sum += load_relaxed(&runtime->workers[i]->counters.parks); /* counter; of workers that sleep */
+    return sum;
+}
+
+/* Whether the tasks are stuck, and nobody has come meanwhile. */
+static enum finding look(struct filch_runtime *runtime, char **ret_text)
+{
+    size_t parked = runtime->hooks->stuck(runtime, is_quiet, ret_text);
+    uint64_t parks = sum_parks(runtime);
+    if (!is_quiet(runtime))
+        return DISTURBED;
+    bool told = parked == runtime->told_parked && parks == runtime->told_parks; /* of these very tasks */
+    if (parked == 0 || told)
+        return NONE;
+    runtime->told_parked = parked;
+    runtime->told_parks = parks;
+    return DEADLOCK;
+}
+
 /* Keeps the others asleep while it looks, whatever comes from outside. */
 static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
 {
@@ -142,9 +165,7 @@ static enum finding look_while_all_sleep(struct fl_worker *w, char **ret_text)
         held++;
     enum finding finding = DISTURBED;
     if (held == total && is_quiet(runtime))
-        finding = runtime->hooks->stuck(runtime, ret_text) ? DEADLOCK : NONE;
-    if (!is_quiet(runtime)) /* somebody from outside has given it work meanwhile */
-        finding = DISTURBED;
+        finding = look(runtime, ret_text);
     while (held-- > 0)
         if (runtime->workers[held]->held != FL_AWAKE) {
             fl_idle_release(&runtime->idle, &runtime->workers[held]->sleeper, runtime->workers[held]->held);
@@ -164,7 +185,7 @@ static FL_NOINLINE void ask_whether_stuck(struct fl_worker *w)
          load_acquire(&runtime->visitors) && !fl_work_visible(runtime);) /* [visit] whoever has ended its sleep may not be out yet */
         turn = fl_lock_pause(turn);
     for (unsigned i = 0; i < fl_total(runtime); i++)
-        sum += load_relaxed(&runtime->workers[i]->counters.parks);           /* counter; of workers that sleep */
+        sum += load_relaxed(&runtime->workers[i]->counters.dispatched);      /* counter; of workers that sleep */
     if (!is_quiet(runtime) || exchange_acq_rel(&runtime->asked, sum) == sum) /* own: the first of those that come to this at once */
         return;
     enum finding finding = look_while_all_sleep(w, &text);

@@ -64,10 +64,12 @@ struct fl_fork_place {
     struct fl_fork_end *few[FL_FORK_FEW];
 };
 
+#define FL_SOMEBODY ((const void *)1) /* a holder whom the object does not know */
+
 /** Why a task is parked. */
 struct fl_why {
     const char *name;
-    /** Who must act before the object lets a task through: a task, or a thread; NULL: anybody may. For reports, while nobody moves. */
+    /** Who must act before the object lets a task through: a task, a thread, FL_SOMEBODY; NULL: anybody may. For reports, while no task moves. */
     const void *(*holder)(const void *object);
 };
 

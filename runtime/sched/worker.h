@@ -33,7 +33,8 @@ struct fl_hooks {
     void (*locals_end)(struct fl_task *task);                           /**< a FL_TASK_LOCALS task ends: may park */
     bool (*stalled)(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked); /**< the host wants to know who stalls w */
     filch_fn *call; /**< what filch_call submits; its argument begins with the program's function. For reports */
-    bool (*stuck)(struct filch_runtime *runtime, char **ret_text); /**< nothing can happen but by tasks: can none go on? */
+    /** Nothing can happen but by tasks: how many are parked, if none can go on; 0: one can, or `still` says that somebody has come meanwhile. */
+    size_t (*stuck)(struct filch_runtime *runtime, bool (*still)(struct filch_runtime *runtime), char **ret_text);
 };
 
 /** What a worker is for. Regular ones have full duty for ever; a relief's is set by who calls and who dismisses it (sched/relief.c). */
@@ -177,6 +178,8 @@ struct filch_runtime {
     _Atomic(uint32_t) *alive;       /**< a page the kernel wipes in a forked child: 0 there */
     _Atomic(uint32_t) held;         /**< threads of the host that may yet wake a task */
     _Atomic(uint64_t) asked;        /**< how much had happened when it was last asked whether it is stuck */
+    uint64_t told_parks;            /**< how many parks there had been when a deadlock was last told; the monitor's lock */
+    size_t told_parked;             /**< how many tasks were parked then, 0: none was told; the monitor's lock */
     filch_stall_fn *on_stall;       /**< NULL: the host doesn't want to know */
     int64_t stall_after;            /**< ns */
     filch_deadlock_fn *on_deadlock; /**< NULL: the host doesn't want to know */

@@ -3,13 +3,14 @@
  *
  * Whoever comes first takes a free mutex, also past those who were woken for it: handing it over at each unlock would make every pair cost a
  * switch. So that nobody starves, a waiter that was woken and found it taken again goes back to the head of the list, and from the second time on it
- * is promised the mutex: the next unlock hands it over. After M. Burrows' nsync (designated waker) and WebKit's parking lot.
+ * is promised the mutex: the next unlock hands it over. A pinned waiter may be long in coming, because only one worker can run it: the first time the next in
+ * the list is woken with it. After M. Burrows' nsync (designated waker) and WebKit's parking lot.
  *
  * Invariants
  *   1. HELD: somebody has it; owner_ says who (written by the holder after taking, before giving back).
  *   2. QUEUED: the list is not empty. LOCKED: somebody works on the list. Meanwhile nobody else changes the word, but for HELD, which anybody may set:
  *      so who finds it free and the list locked takes it as everybody does, and only while it is held the word may be stored.
- *   3. WAKING: a waiter was woken and has not tried yet. Meanwhile an unlock wakes no other.
+ *   3. WAKING: a waiter was woken and has not tried yet; one that is not pinned, if any waits and none has been promised it. Meanwhile an unlock wakes no other.
  *   4. The unlocker's last touch of the mutex is the store or swap that gives it back: the next holder may free it.
  *
  * Memory ordering
@@ -51,9 +52,11 @@ static _Atomic(const void *) *owner_of(filch_mutex *mutex)
     return (_Atomic(const void *) *)&mutex->owner_;
 }
 
+/* Somebody is about to have it, who waits in vain. */
 static const void *holder(const void *mutex)
 {
-    return load_relaxed(owner_of((filch_mutex *)(uintptr_t)mutex)); /* hint: reported */
+    const void *owner = load_relaxed(owner_of((filch_mutex *)(uintptr_t)mutex)); /* hint: reported */
+    return owner ? owner : FL_SOMEBODY;
 }
 
 static const struct fl_why locks = {"mutex", holder};
@@ -154,20 +157,38 @@ static bool is_wanted(uint32_t word)
     return word & LOCKED || (word & (QUEUED | WAKING)) == QUEUED;
 }
 
+static bool is_pinned(const struct waiter *w)
+{
+    return w->task->flags & FL_TASK_PINNED;
+}
+
+/* Takes those out of the list, which is not empty, whom an unlock wakes: the first if it was promised the mutex; else all up to the first that is not pinned.
+ * @return linked by `next` */
+static struct waiter *call_waiters(filch_mutex *mutex)
+{
+    struct waiter *first = mutex->head_, *last = first;
+    first->given = first->tries > 1;
+    while (!first->given && is_pinned(last) && last->next)
+        last = last->next;
+    mutex->head_ = last->next;
+    last->next = NULL;
+    return first;
+}
+
 static FL_NOINLINE void unlock_slow(filch_mutex *mutex)
 {
     uint32_t word = lock(mutex), rest = word & ~HELD;
-    struct fl_task *task = NULL;
+    struct waiter *woken = NULL;
     if ((word & (QUEUED | WAKING)) == QUEUED) { /* else somebody is on the way */
-        struct waiter *w = mutex->head_;
-        mutex->head_ = w->next;
-        task = w->task;
-        w->given = w->tries > 1;
-        rest = (w->given ? word : rest | WAKING) & (w->next ? ~0u : ~QUEUED); /* handed over, it stays HELD */
+        woken = call_waiters(mutex);
+        rest = (woken->given ? word : rest | WAKING) & (mutex->head_ ? ~0u : ~QUEUED); /* handed over, it stays HELD */
     }
     store_release(word_of(mutex), rest); /* [hold] [lock] */
-    if (task)
+    while (woken) {
+        struct fl_task *task = woken->task;
+        woken = woken->next;
         fl_wake(task, 0, false);
+    }
 }
 
 void filch_mutex_unlock(filch_mutex *mutex)

@@ -218,6 +218,16 @@ Test(deadlock, a_cycle_of_locks_and_joins_is_shown)
 
 /* ---- no cycle, but nobody left ---- */
 
+static int wait_forever(void *arg)
+{
+    return filch_event_wait(arg);
+}
+
+static int look_at(void *arg)
+{
+    return filch_event_is_set(arg);
+}
+
 static int receive(void *arg)
 {
     int64_t value;
@@ -256,6 +266,47 @@ Test(deadlock, it_is_told_each_time_that_it_comes_to_that)
         must_say("more (filch_dump has all)");
     }
     filch_chan_free(chan);
+}
+
+static int free_one_each_time(void *arg)
+{
+    filch_event *events = arg;
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 3; i++)
+        must(filch_spawn(&s, wait_forever, &events[i]) == 0);
+    return filch_join(&s);
+}
+
+static void free_next(filch_runtime *runtime, const char *report)
+{
+    (void)runtime, (void)report;
+    filch_event_set(told.event + atomic_fetch_add(&told.count, 1));
+}
+
+/* Also when whoever was woken ends, and parks no more; and not once more because somebody came by who needed nothing. */
+Test(deadlock, it_is_told_again_when_others_are_left)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_event events[3] = {0};
+        filch_config asks = asking(config);
+        asks.on_deadlock = free_next;
+        told.event = events;
+        must(filch_run(&asks, free_one_each_time, events) == 0);
+        must(atomic_load(&told.count) == 3);
+        filch_runtime *runtime;
+        filch_event event = {0};
+        asks = asking(config);
+        must(filch_start(&asks, &runtime) == 0 && filch_submit(runtime, wait_forever, &event) == 0);
+        await_count(&told.count, 1);
+        for (int i = 0; i < 10; i++) {
+            must(filch_call(runtime, look_at, &event) == 0);
+            usleep(2000);
+        }
+        filch_event_set(&event);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+        must(atomic_load(&told.count) == 1);
+    }
 }
 
 /* ---- what is none ---- */
@@ -395,6 +446,89 @@ Test(deadlock, who_holds_the_runtime_or_a_lock_may_still_act)
     }
 }
 
+static int write_it(void *arg)
+{
+    filch_rwlock_write(arg);
+    filch_rwlock_unlock(arg);
+    return 0;
+}
+
+Test(deadlock, a_thread_that_reads_may_still_act)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config asks = asking(config);
+        filch_runtime *runtime;
+        filch_rwlock lock = {0};
+        must(filch_start(&asks, &runtime) == 0);
+        filch_rwlock_read(&lock);
+        must(filch_submit(runtime, write_it, &lock) == 0);
+        usleep(30000);
+        filch_rwlock_unlock(&lock);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+        must(atomic_load(&told.count) == 0);
+    }
+}
+
+/* A lock whose holder changes all the time, now a thread and now a task: nobody may be named who does not hold it, and nothing be read of who was woken meanwhile. */
+struct shared {
+    bool rwlock;
+    filch_mutex mutex;
+    filch_rwlock both;
+    atomic_int over;
+};
+
+static void use(struct shared *shared, bool read)
+{
+    if (!shared->rwlock)
+        filch_mutex_lock(&shared->mutex);
+    else if (read)
+        filch_rwlock_read(&shared->both);
+    else
+        filch_rwlock_write(&shared->both);
+    for (volatile int i = 0; i < 1000; i++)
+        ;
+    if (shared->rwlock)
+        filch_rwlock_unlock(&shared->both);
+    else
+        filch_mutex_unlock(&shared->mutex);
+}
+
+static void *use_as_thread(void *arg)
+{
+    struct shared *shared = arg;
+    for (unsigned i = 0; !atomic_load(&shared->over); i++)
+        use(shared, i % 3 == 0);
+    return NULL;
+}
+
+static int use_as_task(void *arg)
+{
+    for (unsigned i = 0; i < (SANITIZED ? 500 : 5000); i++)
+        use(arg, i % 2 == 0);
+    return 0;
+}
+
+Test(deadlock, a_lock_that_threads_and_tasks_share_is_none, .timeout = 60)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    for (int rwlock = 0; rwlock < 2; rwlock++) {
+        filch_config asks = asking(config);
+        filch_runtime *runtime;
+        struct shared shared = {.rwlock = rwlock};
+        pthread_t threads[3];
+        must(filch_start(&asks, &runtime) == 0);
+        for (int i = 0; i < 3; i++)
+            threads[i] = thread_start(use_as_thread, &shared);
+        must(filch_submit(runtime, use_as_task, &shared) == 0 && filch_submit(runtime, use_as_task, &shared) == 0);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+        atomic_store(&shared.over, 1);
+        for (int i = 0; i < 3; i++)
+            thread_join(threads[i]);
+        must(atomic_load(&told.count) == 0);
+    }
+}
+
 Test(deadlock, who_is_about_to_cancel_acts)
 {
     FOR_EACH_CONFIG(config, every_loop)
@@ -418,11 +552,6 @@ static int pause_a_little(void *arg)
 {
     filch_yield();
     return filch_event_is_set(arg);
-}
-
-static int wait_forever(void *arg)
-{
-    return filch_event_wait(arg);
 }
 
 static void *give_work(void *arg)

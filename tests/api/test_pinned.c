@@ -235,6 +235,92 @@ Test(pinned, a_pinned_joiner_is_woken_by_whoever_ends_last, .timeout = 60)
     }
 }
 
+/* ---- a lock that is free ---- */
+
+struct counter_hall {
+    bool rwlock;
+    filch_mutex mutex;
+    filch_rwlock shared;
+    atomic_int asked, computing, served, over;
+};
+
+static void hall_lock(struct counter_hall *hall)
+{
+    if (hall->rwlock)
+        filch_rwlock_write(&hall->shared);
+    else
+        filch_mutex_lock(&hall->mutex);
+}
+
+static void hall_unlock(struct counter_hall *hall)
+{
+    if (hall->rwlock)
+        filch_rwlock_unlock(&hall->shared);
+    else
+        filch_mutex_unlock(&hall->mutex);
+}
+
+static int take_pinned(void *arg)
+{
+    struct counter_hall *hall = arg;
+    filch_pin();
+    for (int i = 0; i < 3; i++) {
+        atomic_fetch_add(&hall->asked, 1);
+        hall_lock(hall);
+        hall_unlock(hall);
+    }
+    filch_unpin();
+    return 0;
+}
+
+static void *take_as_thread(void *arg)
+{
+    struct counter_hall *hall = arg;
+    atomic_fetch_add(&hall->asked, 1);
+    hall_lock(hall);
+    hall_unlock(hall);
+    return count_one(&hall->served), NULL;
+}
+
+static int compute_until_over(void *arg)
+{
+    struct counter_hall *hall = arg;
+    atomic_fetch_add(&hall->computing, 1);
+    while (!atomic_load(&hall->over))
+        ;
+    return 0;
+}
+
+/* Its worker computes, and others who want the lock need not wait for that. */
+Test(pinned, a_lock_that_is_free_does_not_wait_for_who_is_pinned)
+{
+    for (int kind = 0; kind < 2; kind++)
+        for (int behind = 1; behind < 4; behind++) {
+            struct counter_hall hall = {.rwlock = kind};
+            filch_runtime *runtime;
+            pthread_t threads[3];
+            must(filch_start(&(filch_config){.workers = 1}, &runtime) == 0);
+            hall_lock(&hall);
+            must(filch_submit(runtime, take_pinned, &hall) == 0);
+            await_count(&hall.asked, 1);
+            usleep(5000); /* until it stands in line */
+            must(filch_submit(runtime, compute_until_over, &hall) == 0);
+            await_count(&hall.computing, 1);
+            for (int i = 0; i < behind; i++) {
+                threads[i] = thread_start(take_as_thread, &hall);
+                await_count(&hall.asked, 2 + i);
+                usleep(5000);
+            }
+            hall_unlock(&hall);
+            await_count(&hall.served, behind);
+            must(atomic_load(&hall.asked) == 1 + behind); /* the pinned one has not been there yet */
+            atomic_store(&hall.over, 1);
+            must(filch_stop(runtime, FILCH_NEVER) == 0);
+            for (int i = 0; i < behind; i++)
+                thread_join(threads[i]);
+        }
+}
+
 /* ---- pinned to a relief ---- */
 
 struct passenger {

@@ -300,6 +300,65 @@ Test(wait, who_takes_a_reader_writer_lock_again_and_again_starves_nobody)
     }
 }
 
+struct detour {
+    filch_rwlock lock;
+    atomic_int computing, over, asked;
+};
+
+static int compute_meanwhile(void *arg)
+{
+    struct detour *detour = arg;
+    atomic_fetch_add(&detour->computing, 1);
+    while (!atomic_load(&detour->over))
+        ;
+    return 0;
+}
+
+static int read_once(void *arg)
+{
+    struct detour *detour = arg;
+    atomic_fetch_add(&detour->asked, 1);
+    filch_rwlock_read(&detour->lock);
+    filch_rwlock_unlock(&detour->lock);
+    return 0;
+}
+
+static void *write_once(void *arg)
+{
+    struct detour *detour = arg;
+    atomic_fetch_add(&detour->asked, 1);
+    filch_rwlock_write(&detour->lock);
+    filch_rwlock_unlock(&detour->lock);
+    return NULL;
+}
+
+/* A reader was woken and cannot come, because its worker computes. Readers that come and go meanwhile, before any relief is there, must let the writer behind it in. */
+Test(wait, readers_pass_a_writer_only_so_often_while_one_that_was_woken_does_not_come)
+{
+    struct detour detour = {0};
+    filch_runtime *runtime;
+    must(filch_start(&(filch_config){.workers = 1}, &runtime) == 0);
+    filch_rwlock_write(&detour.lock);
+    must(filch_submit(runtime, read_once, &detour) == 0);
+    await_count(&detour.asked, 1);
+    usleep(20000); /* until it stands in the queue */
+    must(filch_submit(runtime, compute_meanwhile, &detour) == 0);
+    await_count(&detour.computing, 1);
+    pthread_t thread = thread_start(write_once, &detour);
+    await_count(&detour.asked, 2);
+    usleep(20000);
+    filch_rwlock_unlock(&detour.lock);
+    int passed = 0;
+    while (passed < 3000 && filch_rwlock_try_read(&detour.lock)) {
+        filch_rwlock_unlock(&detour.lock);
+        passed++;
+    }
+    must(passed < 3000);
+    atomic_store(&detour.over, 1);
+    thread_join(thread);
+    must(filch_stop(runtime, FILCH_NEVER) == 0);
+}
+
 Test(wait, giving_back_a_lock_that_nobody_has_panics, .signal = SIGABRT)
 {
     filch_rwlock lock = {0};

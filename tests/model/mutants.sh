@@ -246,20 +246,25 @@ notices mutex 5 'rc11 imm' 'who was woken takes it and is still on its way' "$fo
 notices mutex 3 'rc11 imm' 'who goes back into the list is still on its way' "$forgotten" $m \
     's/store_release(word_of(mutex), (word | QUEUED) & ~clear)/store_release(word_of(mutex), word | QUEUED)/'
 notices mutex 3 'rc11 imm' 'what is handed over is free too' "$race|$lost" $m \
-    's/w->given ? word : rest | WAKING/w->given ? rest : rest | WAKING/'
+    's/woken->given ? word : rest | WAKING/woken->given ? rest : rest | WAKING/'
 notices mutex 3 'rc11 imm' 'what was promised is not taken' "$forgotten" $m \
     's/^        if (w.given)$/        if (false)/'
 notices mutex 5 'rc11 imm' 'the list keeps only who came last' "$forgotten" $m \
     's/((struct waiter \*)mutex->tail_)->next = &w;/mutex->head_ = \&w;/'
 notices mutex 1 'rc11 imm' 'the list is empty and says it is not' "$memory|$left" $m \
-    's/(w->next ? ~0u : ~QUEUED)/~0u/'
+    's/(mutex->head_ ? ~0u : ~QUEUED)/~0u/'
 notices mutex 7 'rc11' 'the owner is cleared behind the last touch' "$memory" $m \
     '/^void filch_mutex_unlock/,/^}/s/^    store_relaxed(owner_of(mutex), NULL);.*//' \
     's/^        unlock_slow(mutex);/&\n    store_relaxed(owner_of(mutex), NULL);/'
 notices mutex 3 'rc11' 'the promise is written once it was claimed' "$memory|$race" $m \
-    's/^    struct fl_task \*task = NULL;$/&\n    struct waiter *promised = NULL;/' \
-    's/^        w->given = w->tries > 1;$/        promised = w->tries > 1 ? w : NULL;/' 's/w->given ? word/promised ? word/' \
-    's/^        fl_wake(task, 0, false);/&\n    if (promised)\n        promised->given = true;/'
+    's/^    struct waiter \*woken = NULL;$/&\n    struct waiter *promised = NULL;/' \
+    's/^    first->given = first->tries > 1;$//' 's/^        woken = call_waiters(mutex);$/&\n        promised = woken->tries > 1 ? woken : NULL;/' \
+    's/woken->given ? word/promised ? word/' \
+    's/^        fl_wake(task, 0, false);/&\n        if (promised)\n            promised->given = true;/'
+notices mutex 9 'rc11 imm' 'whoever is woken with a pinned one is forgotten' "$forgotten" $m \
+    's/^        woken = woken->next;$/        woken = NULL;/'
+notices mutex 9 'rc11' 'who is next is read of one that has gone on' "$memory" $m \
+    's/^        woken = woken->next;$//' 's/^        fl_wake(task, 0, false);/&\n        woken = woken->next;/'
 
 # ---- chan ----
 c=runtime/sync/chan.c q=runtime/sync/waitq.h

@@ -12,7 +12,8 @@
  *   5  three threads
  *   6  one waits while two hold it, one of whom only tries
  *   7  whoever unlocks last frees it
- *   8  the same with three */
+ *   8  the same with three
+ *   9  one who waits is pinned: the next is woken with it */
 #include "waits.h"
 
 #ifndef FL_MUTEX_SPINS
@@ -21,7 +22,7 @@
 
 /* Setting a bit that is set is one more write of the same to the checker, and another order of it with all others. Where three are about, only who finds
  * the bit clear sets it; two look at the very instruction. */
-#if SCENARIO == 5 || SCENARIO == 8
+#if SCENARIO == 5 || SCENARIO == 8 || SCENARIO == 9
 FL_INLINE uint32_t set_if_clear(_Atomic(uint32_t) *word, uint32_t bit)
 {
     uint32_t seen = 0;
@@ -62,6 +63,16 @@ static void *task_(void *arg)
 {
     (void)arg;
     begin_task();
+    round_();
+    end_task();
+    return NULL;
+}
+
+static void *pinned(void *arg)
+{
+    (void)arg;
+    begin_task();
+    self->flags = FL_TASK_PINNED;
     round_();
     end_task();
     return NULL;
@@ -118,6 +129,12 @@ int main(void)
     assert(count == 3);
 #elif SCENARIO == 5
     pthread_t a = start(once_, NULL), b = start(once_, NULL);
+    round_();
+    join(a);
+    join(b);
+    assert(count == 3);
+#elif SCENARIO == 9
+    pthread_t a = start(pinned, NULL), b = start(once_, NULL);
     round_();
     join(a);
     join(b);
