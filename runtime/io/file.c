@@ -180,7 +180,7 @@ int filch_close(int fd)
     struct io_uring_sqe sqe;
     io_uring_prep_close(&sqe, fd);
     bool polls = task && fl_op_polls(task);
-    if (polls)
+    if (task)
         fl_op_closing(task, fd);
     int r = task ? close_parked(task, &sqe) : FL_OP_NOT_TAKEN;
     if (r == FL_OP_NOT_TAKEN)

@@ -38,6 +38,7 @@
 #define RESTART_FIRST 512
 #define RESTART_LAST 516
 
+#define SUBMIT_TURNS 1000 /* then who closes a descriptor goes on, though the kernel takes nothing */
 #define PAUSE_FIRST 50000 /* ns */
 #define PAUSE_MAX 5000000 /* ns: how late a wait that can only look may end */
 
@@ -62,10 +63,18 @@ static uint64_t name_of(const struct op *op, unsigned place)
     return (uint64_t)place << ADDRESS_BITS | (uint64_t)(uintptr_t)op;
 }
 
+/* Whether the calling thread is a carrier of the runtime's. */
+static bool is_carrier(const struct filch_runtime *runtime)
+{
+    const struct fl_worker *w = fl_self();
+    return w->runtime == runtime && w->hot.kind_ == FL_KIND_WORKER;
+}
+
 static int try_to_cancel(struct fl_ring *ring, struct fl_task *task, uint64_t waits, struct op *op)
 {
+    bool may_submit = is_carrier(task->runtime);
     fl_lock_take(&ring->lock);
-    int r = load_relaxed(&task->waits) == waits ? fl_ring_cancel_locked(ring, &op->ring_op) : 0; /* [waits] invariant 3 */
+    int r = load_relaxed(&task->waits) == waits ? fl_ring_cancel_locked(ring, &op->ring_op, may_submit) : 0; /* [waits] invariant 3 */
     fl_lock_give(&ring->lock);
     if (r > 0)
         fl_ring_cancelled(ring, &op->ring_op);
@@ -137,6 +146,8 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
         code = fl_scope_cancelled(task);
     }
     int r = code ? code : fl_ring_queue_locked(ring, sqe, &op.ring_op);
+    bool polls = cancellable && unlikely(fl_ring_polls(ring));
+    uint32_t closes = polls ? fl_epoll_closes_locked(ring, sqe->fd) : 0;
     fl_lock_give(&ring->lock);
     if (r == 0) {
         if (thread && fl_ring_flush(ring) < 0)
@@ -147,12 +158,14 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
         fl_wait_end(task);
         r = cancellable ? r : FL_OP_NOT_TAKEN;
     }
-    bool polls = cancellable && unlikely(fl_ring_polls(ring));
     if (polls)
         fl_lock_take(&ring->lock);
     store_release(&task->waits, 0); /* [waits] a canceller that still has the name finds nothing in the ring */
-    if (polls)
+    if (polls) {
+        if (r >= 0 && fl_epoll_closes_locked(ring, sqe->fd) != closes)
+            r = -EBADF; /* it was ready, and closed before the task ran again: the number may be another file's */
         fl_lock_give(&ring->lock);
+    }
     return r;
 }
 
@@ -280,10 +293,25 @@ int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable,
     return fl_op_poll(task, fd, events, cancellable);
 }
 
+/* What is queued and names the descriptor is for the file that has the number now. The kernel may take nothing while completions have no room. */
+static void submit_before_close(struct fl_ring *ring, int fd)
+{
+    for (int turn = 0; fl_ring_queued(ring) > 0 && fl_uring_closing(ring, fd) < 0 && turn < SUBMIT_TURNS; turn++) {
+        fl_ring_reap(ring, ring == &fl_self()->ring);
+        sched_yield();
+    }
+}
+
 void fl_op_closing(const struct fl_task *task, int fd)
 {
-    for (unsigned i = 0; i < fl_total(task->runtime); i++)
-        fl_epoll_closing(&task->runtime->workers[i]->ring, fd);
+    bool polls = fl_op_polls(task);
+    for (unsigned i = 0; i < fl_total(task->runtime); i++) {
+        struct fl_ring *ring = &task->runtime->workers[i]->ring;
+        if (polls)
+            fl_epoll_closing(ring, fd);
+        else
+            submit_before_close(ring, fd);
+    }
 }
 
 void fl_op_closed(const struct fl_task *task, int fd)

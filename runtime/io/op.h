@@ -31,8 +31,9 @@ int fl_op_pause(int64_t *pause);
  * so when it was polled for this call before, and is ready all the same, first a pause. @param pause 0 before the first */
 int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable, int64_t *pause);
 
-/** For who closes a descriptor, before and after, where fl_op_polls: tells those of the task's runtime that wait for it, with -EBADF. */
+/** For who closes a descriptor, before: what the task's runtime has begun with it is the kernel's by then; where fl_op_polls, those who wait for it are told -EBADF. */
 void fl_op_closing(const struct fl_task *task, int fd);
+/** And after, where fl_op_polls: the same for those who came meanwhile. */
 void fl_op_closed(const struct fl_task *task, int fd);
 /** For who has made one: nothing that the rings knew of the number holds. */
 void fl_op_made(const struct fl_task *task, int fd);

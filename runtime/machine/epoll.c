@@ -373,10 +373,18 @@ void fl_epoll_closing(struct fl_ring *ring, int fd)
     struct fl_ring_op *out = line ? end_all(line, -EBADF, NULL) : NULL;
     if (line && line->edges)
         silence(&ring->epoll, line, fd);
-    if (line)
+    if (line) {
         forget(line);
+        line->closes++;
+    }
     fl_lock_give(&ring->lock);
     call_back(ring, out);
+}
+
+uint32_t fl_epoll_closes_locked(struct fl_ring *ring, int fd)
+{
+    struct fl_epoll_line *line = fd < 0 ? NULL : line_of(&ring->epoll, fd);
+    return line ? line->closes : 0;
 }
 
 void fl_epoll_made(struct fl_ring *ring, int fd)

@@ -49,7 +49,7 @@ void fl_ring_cancelled(struct fl_ring *ring, struct fl_ring_op *op)
 int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op)
 {
     fl_lock_take(&ring->lock);
-    int r = fl_ring_cancel_locked(ring, op);
+    int r = fl_ring_cancel_locked(ring, op, true);
     fl_lock_give(&ring->lock);
     if (r > 0)
         fl_ring_cancelled(ring, op);

@@ -37,6 +37,7 @@ struct fl_epoll_line {
     struct fl_list trusting; /**< among the lines in which somebody trusts, or did; all-zero: not yet */
     uint64_t last;           /**< names who stood in it last */
     uint32_t telling;        /**< how often the kernel was told of it */
+    uint32_t closes;         /**< how often the descriptor was closed, as far as the ring was told */
     uint8_t kind;            /**< whether edges tell all of it: 0 not known */
     bool armed;              /**< the last telling was by edges, and nothing else has been said since */
     bool edges;              /**< the last telling was by edges, and more may come */
@@ -97,7 +98,9 @@ extern __attribute__((visibility("hidden"))) char fl_uring_maps;
 int fl_uring_init(struct fl_ring *ring);
 void fl_uring_fini(struct fl_ring *ring);
 int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
-int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
+int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op, bool may_submit);
+/** The descriptor is about to be closed: the kernel is told of what is queued and names it. @return 0, or -errno: not of all */
+int fl_uring_closing(struct fl_ring *ring, int fd);
 int fl_uring_flush(struct fl_ring *ring);
 void fl_uring_flush_try(struct fl_ring *ring);
 unsigned fl_uring_reap(struct fl_ring *ring, bool owner);
@@ -111,6 +114,8 @@ bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
 void fl_epoll_closing(struct fl_ring *ring, int fd);
 /** So is who began to wait since; the descriptor has been closed. */
 void fl_epoll_closed(struct fl_ring *ring, int fd);
+/** How often it was closed, for who waits for it; the lock is held. */
+uint32_t fl_epoll_closes_locked(struct fl_ring *ring, int fd);
 /** A descriptor has been made: nothing that was known of its number holds. */
 void fl_epoll_made(struct fl_ring *ring, int fd);
 unsigned fl_epoll_reap(struct fl_ring *ring, bool owner);
@@ -138,17 +143,18 @@ FL_INLINE int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_s
 
 /** Asks for the end of `op`; the lock is held. With io_uring it may have ended, and its own completion tells what came of it; with epoll it must not have been
  * given back to its owner.
+ * @param may_submit whether the calling thread may be the one that carries out what else is queued (uring.c)
  * @return 0: the kernel is asked, or will be; 1: it has ended by this, and the caller calls fl_ring_cancelled when it has given the lock back; else as above:
  * ask again. */
-FL_INLINE int fl_ring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
+FL_INLINE int fl_ring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op, bool may_submit)
 {
-    return unlikely(fl_ring_polls(ring)) ? (int)fl_epoll_cancel_locked(ring, op) : fl_uring_cancel_locked(ring, op);
+    return unlikely(fl_ring_polls(ring)) ? (int)fl_epoll_cancel_locked(ring, op) : fl_uring_cancel_locked(ring, op, may_submit);
 }
 
 /** Calls back for an operation that was cancelled without the kernel's help. */
 void fl_ring_cancelled(struct fl_ring *ring, struct fl_ring_op *op);
 
-/** All three for an operation that certainly has not been given back. @return 0, or as above: ask again. */
+/** All three for an operation that certainly has not been given back, on a thread that may submit. @return 0, or as above: ask again. */
 int fl_ring_cancel(struct fl_ring *ring, struct fl_ring_op *op);
 
 /** Tells the kernel of what is queued. Any thread. @return 0 or -errno, what is queued stays so. */

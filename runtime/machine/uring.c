@@ -18,7 +18,10 @@
  *   3. A multishot poll on wake_fd stands whenever the owner sleeps, or its end is in the queue. The eventfd is never read: each write to it posts a completion anyway.
  *   4. A ring is not closed before every operation of a caller has been told of (fl_ring_inflight; a carrier that
  *      exits with operations in flight has them cancelled by the kernel).
- *   5. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
+ *   5. What is queued is submitted by carriers of the runtime alone. Its completions come out on the thread that has submitted it, and so do the signals that it raises (SIGPIPE, SIGXFSZ):
+ *      a thread of the program would be killed by what it never did, or keep others waiting for as long as it does not enter the kernel. Such a thread cancels by a call of its own, or leaves
+ *      the request to the owner.
+ *   6. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
  *      ends the owner's sleep, who arms a new one before the next.
  *
  * Memory ordering: each lock orders its side; the kernel orders a completion, seen with acquire (liburing), after the submission. So it does for the sleep: a waker's
@@ -112,21 +115,63 @@ int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, 
     return 0;
 }
 
-int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op)
+/* The i-th entry that the kernel has not taken. */
+static struct io_uring_sqe *queued_locked(struct fl_ring *ring, unsigned i)
 {
-    int error = 0;
-    struct io_uring_sqe *slot = entry_locked(ring, &error);
+    struct io_uring_sq *sq = &ring->uring.sq;
+    return &sq->sqes[(sq->sqe_tail - io_uring_sq_ready(&ring->uring) + i) & (*sq->kring_entries - 1)];
+}
+
+static bool is_queued_locked(struct fl_ring *ring, const struct fl_ring_op *op)
+{
+    for (unsigned i = 0; i < io_uring_sq_ready(&ring->uring); i++)
+        if (queued_locked(ring, i)->user_data == (uint64_t)(uintptr_t)op)
+            return true;
+    return false;
+}
+
+/* Asks without an entry. @return 0, or -errno: before Linux 6.0 that cannot be done */
+static int cancel_at_once(struct fl_ring *ring, struct fl_ring_op *op)
+{
+    struct io_uring_sync_cancel_reg reg = {.addr = (uint64_t)(uintptr_t)op, .fd = -1}; /* timeout 0: asks, doesn't wait */
+    int r = io_uring_register_sync_cancel(&ring->uring, &reg);
+    return r == 0 || r == -ETIME || r == -ENOENT || r == -EALREADY ? 0 : r;
+}
+
+int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op, bool may_submit)
+{
+    int error = -EAGAIN;
+    if (!may_submit && !is_queued_locked(ring, op) && cancel_at_once(ring, op) == 0)
+        return 0;
+    struct io_uring_sqe *slot = may_submit ? entry_locked(ring, &error) : io_uring_get_sqe(&ring->uring);
     if (slot) {
         io_uring_prep_cancel(slot, op, 0);
         io_uring_sqe_set_data(slot, NULL);
-        if (submit_locked(ring) < 0)
-            fl_ring_wake(ring); /* its owner tries again, if it is asleep */
+        store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
+        if (!may_submit || submit_locked(ring) < 0)
+            fl_ring_wake(ring); /* its owner does it, if it is asleep */
         return 0;
     }
-    /* The kernel takes no more entries now; from Linux 6.0 on there is a way without one. */
-    struct io_uring_sync_cancel_reg reg = {.addr = (uint64_t)(uintptr_t)op, .fd = -1}; /* timeout 0: asks, doesn't wait */
-    int r = io_uring_register_sync_cancel(&ring->uring, &reg);
-    return r == 0 || r == -ETIME || r == -ENOENT || r == -EALREADY ? 0 : error;
+    fl_ring_wake(ring);
+    return is_queued_locked(ring, op) || cancel_at_once(ring, op) < 0 ? error : 0; /* the kernel takes no more entries now */
+}
+
+static bool names(const struct io_uring_sqe *sqe, int fd)
+{
+    return sqe->fd == fd || (sqe->opcode == IORING_OP_SPLICE && sqe->splice_fd_in == fd);
+}
+
+int fl_uring_closing(struct fl_ring *ring, int fd)
+{
+    bool named = false;
+    int r = 0;
+    fl_lock_take(&ring->lock);
+    for (unsigned i = 0; i < io_uring_sq_ready(&ring->uring) && !named; i++)
+        named = names(queued_locked(ring, i), fd);
+    if (named)
+        r = submit_locked(ring);
+    fl_lock_give(&ring->lock);
+    return r;
 }
 
 void fl_uring_flush_try(struct fl_ring *ring)

@@ -388,3 +388,88 @@ Test(close, whoever_waits_on_io_uring_keeps_the_file)
 {
     without_reliefs(keep);
 }
+
+/* ---- what has begun is with the file that had the number then ---- */
+
+struct handover {
+    int before[2], after[2];
+    bool begun;
+    int received;
+    char bytes[8];
+};
+
+static int receive_before(void *arg)
+{
+    struct handover *it = arg;
+    it->begun = true;
+    it->received = (int)filch_recv(it->before[0], it->bytes, sizeof it->bytes, 0);
+    return 0;
+}
+
+static int close_and_make(void *arg)
+{
+    for (int i = 0; i < 100; i++) {
+        struct handover it = {0};
+        must(socketpair(AF_UNIX, SOCK_STREAM, 0, it.before) == 0);
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, receive_before, &it) == 0);
+        while (!it.begun)
+            filch_yield();
+        if (i % 3 == 1)
+            filch_yield();
+        must(filch_shutdown(it.before[0], SHUT_RDWR) == 0 && filch_close(it.before[0]) == 0);
+        must(socketpair(AF_UNIX, SOCK_STREAM, 0, it.after) == 0);
+        must(send(it.after[1], "after", 5, 0) == 5);
+        must(filch_join(&s) == 0);
+        must(it.received == 0 || (on_epoll() && it.received == -EBADF));
+        must(recv(it.after[0], it.bytes, sizeof it.bytes, MSG_DONTWAIT) == 5);
+        must(close(it.before[1]) == 0 && close(it.after[0]) == 0 && close(it.after[1]) == 0);
+    }
+    (void)arg;
+    return 0;
+}
+
+static int several_close_and_make(void *arg)
+{
+    FILCH_SCOPE(s);
+    for (int i = 0; i < 8; i++)
+        must(filch_spawn(&s, close_and_make, arg) == 0);
+    return filch_join(&s);
+}
+
+static int write_before(void *arg)
+{
+    struct handover *it = arg;
+    it->begun = true;
+    it->received = (int)filch_write(it->before[1], "before", 6);
+    return 0;
+}
+
+static int close_and_open(void *arg)
+{
+    for (int i = 0; i < 100; i++) {
+        struct handover it = {0};
+        must(pipe(it.before) == 0);
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, write_before, &it) == 0);
+        while (!it.begun)
+            filch_yield();
+        must(filch_close(it.before[1]) == 0);
+        must(pipe(it.after) == 0);
+        must(filch_join(&s) == 0 && it.received == 6);
+        must(read(it.before[0], it.bytes, sizeof it.bytes) == 6 && read(it.before[0], it.bytes, 1) == 0);
+        must(close(it.before[0]) == 0 && close(it.after[0]) == 0 && close(it.after[1]) == 0);
+    }
+    (void)arg;
+    return 0;
+}
+
+/* With one worker, who has begun a call has come as far as it gets before anybody else runs. */
+Test(close, what_has_begun_goes_to_the_file_that_had_the_number)
+{
+    filch_fn *const laws[] = {close_and_make, several_close_and_make, close_and_open};
+    static const filch_config alone[] = {{.workers = 1, .relief = FILCH_RELIEF_NONE}, {.model = FILCH_MODEL_N1}};
+    FOR_EACH_CONFIG(config, alone)
+    for (int law = 0; law < 3; law++)
+        must(filch_run(config, laws[law], NULL) == 0);
+}

@@ -526,3 +526,78 @@ Test(io_cancel, a_fifo_that_nobody_opens_at_the_other_end_is_closed_again)
         world_close();
     }
 }
+
+/* ---- a thread that cancels does nothing else ---- */
+
+static struct {
+    int broken[2], empty[2];
+    _Atomic(filch_scope *) target;
+    atomic_bool over;
+} beside;
+
+static int write_in_vain(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&beside.over)) {
+        must(filch_write(beside.broken[1], "x", 1) == -EPIPE);
+        filch_yield();
+    }
+    return 0;
+}
+
+static int wait_to_be_cancelled(void *arg)
+{
+    char byte;
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        FILCH_SCOPE(s);
+        atomic_store(&beside.target, &s);
+        must(filch_read(beside.empty[0], &byte, 1) == -ECANCELED);
+        while (atomic_load(&beside.target))
+            filch_yield();
+    }
+    atomic_store(&beside.over, true);
+    return 0;
+}
+
+static int some_wait_and_some_write(void *arg)
+{
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, wait_to_be_cancelled, arg) == 0);
+    for (int i = 0; i < 5; i++)
+        must(filch_spawn(&s, write_in_vain, arg) == 0);
+    return filch_join(&s);
+}
+
+static void *cancel_them(void *arg)
+{
+    while (!atomic_load(&beside.over)) {
+        filch_scope *scope = atomic_load(&beside.target);
+        if (scope) {
+            filch_cancel(scope);
+            atomic_store(&beside.target, NULL);
+        }
+        usleep(20);
+    }
+    return arg;
+}
+
+static int cancelled_beside_writers(void)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    {
+        must(pipe(beside.broken) == 0 && pipe(beside.empty) == 0 && close(beside.broken[0]) == 0);
+        atomic_store(&beside.over, false);
+        pthread_t thread = thread_start(cancel_them, NULL);
+        must(filch_run(config, some_wait_and_some_write, NULL) == 0);
+        thread_join(thread);
+        must(close(beside.broken[1]) == 0 && close(beside.empty[0]) == 0 && close(beside.empty[1]) == 0);
+    }
+    return 0;
+}
+
+/* The write of a task would end the process there, by SIGPIPE. */
+Test(io_cancel, a_thread_that_cancels_carries_out_nothing_of_the_tasks, .timeout = 30)
+{
+    must(in_child(cancelled_beside_writers) == 0);
+}

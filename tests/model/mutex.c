@@ -71,10 +71,8 @@ static void *task_(void *arg)
 static void *pinned(void *arg)
 {
     (void)arg;
-    begin_task();
-    self->flags = FL_TASK_PINNED;
+    more_flags = FL_TASK_PINNED;
     round_();
-    end_task();
     return NULL;
 }
 

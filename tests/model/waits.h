@@ -49,6 +49,7 @@ FL_INLINE void take_lock(struct fl_lock *lock)
 /* ---- who waits ---- */
 
 static __thread struct fl_task *self; /* NULL: a plain thread */
+static __thread uint32_t more_flags; /* of a plain thread that waits */
 static struct fl_task victim;
 static _Atomic(int) cancelled; /* the code with which */
 
@@ -86,7 +87,7 @@ FL_INLINE struct fl_task *fl_waiter(struct fl_task *stand_in)
 {
     if (self)
         return self;
-    stand_in->flags = FL_TASK_THREAD;
+    stand_in->flags = FL_TASK_THREAD | more_flags;
     stand_in->runtime = NULL;
     return stand_in;
 }
