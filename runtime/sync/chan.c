@@ -29,7 +29,7 @@
  *
  * Any other receiver is claimed after the lock was given back, as everywhere (sync/waitq.h). One that finds its value in the ring may be out while the sender still has its lock.
  * So whoever has received may free the channel: freeing takes the locks. A sender is claimed under both, because
- * its value must not be on its way between two locks. Growing an unbounded channel, and
+ * its value must not be on its way between two locks; once claimed it touches the channel no more, also if it selects: whoever has its value may have freed it. Growing an unbounded channel, and
  * closing one that many wait at, keep the locks for longer than the few dozen instructions that others do.
  *
  * Rejected: one lock for both ends (what this was: with two workers 31 ns an item instead of 17 with room for 256, 50 instead of 9 with room for 100,000); a queue without

@@ -49,7 +49,7 @@ FL_INLINE void take_lock(struct fl_lock *lock)
 /* ---- who waits ---- */
 
 static __thread struct fl_task *self; /* NULL: a plain thread */
-static __thread uint32_t more_flags; /* of a plain thread that waits */
+static __thread uint32_t more_flags;  /* of a plain thread that waits */
 static struct fl_task victim;
 static _Atomic(int) cancelled; /* the code with which */
 
