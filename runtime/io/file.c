@@ -100,14 +100,25 @@ static int open_now(int dir_fd, const char *path, int flags)
     return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
 }
 
-/* The kernel opens on threads of its own, of which there are few, four a CPU, and a FIFO may keep one for ever: so only some FIFOs are opened by it at a time. Which
- * they are is not known of a path that is not in the cache. */
-static int open_by_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool fifo)
+static mode_t kind_by_ring(struct fl_task *task, int dir_fd, const char *path)
+{
+    struct statx statx;
+    struct io_uring_sqe sqe;
+    io_uring_prep_statx(&sqe, dir_fd, path, 0, STATX_TYPE, &statx);
+    return fl_op_run(task, &sqe, true) == 0 ? statx.stx_mode & S_IFMT : 0;
+}
+
+/* The kernel opens on threads of its own, of which there are few, four a CPU, and a FIFO may keep one for ever: so only some are opened by it at a time that are FIFOs, or
+ * may be: of a path that is not in the cache that is not known, and where there are more, it is looked up first. */
+static int open_by_ring(struct fl_task *task, const struct io_uring_sqe *sqe, mode_t kind)
 {
     _Atomic(uint32_t) *fifos = &task->runtime->fifos;
-    bool many = fifo && add_relaxed(fifos, 1) >= FIFOS; /* counter */
-    int r = many ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
-    if (fifo)
+    if (kind == 0 && load_relaxed(fifos) >= FIFOS) /* counter */
+        kind = kind_by_ring(task, sqe->fd, (const char *)(uintptr_t)sqe->addr);
+    bool fifo = kind == S_IFIFO, counts = fifo || kind == 0;
+    bool many = counts && add_relaxed(fifos, 1) >= FIFOS; /* counter */
+    int r = many && fifo ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
+    if (counts)
         sub_relaxed(fifos, 1); /* counter */
     return r;
 }
@@ -125,7 +136,7 @@ static int open_(struct fl_task *task, int dir_fd, const char *path, int flags, 
     struct io_uring_sqe sqe;
     io_uring_prep_openat(&sqe, dir_fd, path, flags, mode);
     sqe.flags |= IOSQE_ASYNC; /* else the kernel would first try it with O_NONBLOCK, which a FIFO takes for an answer */
-    return task ? open_by_ring(task, &sqe, meets && kind == S_IFIFO) : fl_op_run(task, &sqe, true);
+    return task && meets ? open_by_ring(task, &sqe, kind) : fl_op_run(task, &sqe, true);
 }
 
 int filch_openat(int dir_fd, const char *path, int flags, mode_t mode)

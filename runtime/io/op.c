@@ -271,7 +271,14 @@ int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
     io_uring_prep_poll_add(&sqe, fd, events);
     if (events & FL_EPOLL_EDGE)
         sqe.addr = (uint64_t)(uintptr_t)task;
-    return fl_op_run(task, &sqe, cancellable);
+    for (int64_t pause = 0;;) {
+        int r = fl_op_run(task, &sqe, cancellable), seen = r & (int)(events | POLLERR | POLLHUP);
+        if (r <= 0 || seen)
+            return r < 0 ? r : seen;
+        r = fl_op_pause(&pause); /* POLLRDHUP, which io_uring tells also who has not asked, at once and again and again */
+        if (r < 0 && cancellable)
+            return r;
+    }
 }
 
 int fl_op_pause(int64_t *pause)

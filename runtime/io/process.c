@@ -13,6 +13,13 @@
 #include <spawn.h>
 #include <unistd.h>
 
+/* The ring takes the mode of such a descriptor for a wish not to wait, and says nothing of it. */
+static bool is_non_blocking(idtype_t type, id_t id)
+{
+    int flags = type == P_PIDFD ? fcntl((int)id, F_GETFL) : 0;
+    return flags > 0 && flags & O_NONBLOCK;
+}
+
 int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_info, int options)
 {
     struct io_uring_sqe sqe;
@@ -22,7 +29,9 @@ int filch_waitid(idtype_t type, id_t id, siginfo_t *ret_info, int options)
     int r = task ? fl_scope_cancelled(task) : -EAGAIN;
     if (r == 0)
         r = fl_request_try(&sqe);
-    return r == -EAGAIN ? fl_op_run(task, &sqe, true) : r;
+    if (r != -EAGAIN)
+        return r;
+    return task && is_non_blocking(type, id) ? fl_standin_run(task, &sqe, true) : fl_op_run(task, &sqe, true);
 }
 
 int filch_futex_wait(const volatile void *word, uint32_t expected, bool shared)

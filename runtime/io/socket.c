@@ -26,6 +26,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4 /* Linux 6.5 */
+#endif
+
 #define COUNT_MAX 0x7ffff000u     /* what the kernel moves in one call; a ring's entry has 32 bits for it */
 #define FOUND_ALL 4096u           /* a worker's `found` when every attempt on a drained socket finds something */
 #define FOUND_FEW (FOUND_ALL / 3) /* below that they are not worth a system call each */
@@ -121,9 +125,13 @@ static int transfer(struct io_uring_sqe *sqe)
 
 int filch_poll(int fd, int events)
 {
+    struct fl_task *task = fl_current();
     struct io_uring_sqe sqe;
     io_uring_prep_poll_add(&sqe, fd, (unsigned)events & 0xffff);
-    return fd < 0 ? -EBADF : run(&sqe); /* poll(2) passes over such a descriptor */
+    if (fd < 0)
+        return -EBADF; /* poll(2) passes over such a descriptor */
+    int r = try_(task, &sqe);
+    return r == -EAGAIN ? fl_op_poll(task, fd, (unsigned)events & 0xffff, true) : finish(task, &sqe, r);
 }
 
 /* ---- connections ---- */
@@ -230,7 +238,7 @@ static ssize_t recv_part(int fd, struct msghdr *msg, const struct msghdr *asked,
 static bool brought_descriptors(struct msghdr *msg)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD))
             return true;
     return msg->msg_flags & MSG_CTRUNC;
 }

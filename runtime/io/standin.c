@@ -68,22 +68,31 @@ static bool opens_alike(int fd)
 }
 
 /* FIFOs and terminals know nothing of RWF_NOWAIT, and may wait though they were ready: for room for all that is written, or because somebody else has read. Opened once more,
- * in non-blocking mode, they do not, and the mode of the one that others use stays. @return as fl_request_try */
-static int try_opened_anew(const struct io_uring_sqe *sqe)
+ * in non-blocking mode, they do not, and the mode of the one that others use stays. @return a descriptor, which the caller closes; FL_REQUEST_UNKNOWN: it would not be the same;
+ * -errno */
+static int open_anew(int fd, int flags)
 {
     char path[32];
+    if (!opens_alike(fd))
+        return FL_REQUEST_UNKNOWN;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int r = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool exhausted = r < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+    return r >= 0 ? r : exhausted ? -errno : FL_REQUEST_UNKNOWN;
+}
+
+/* @return as fl_request_try */
+static int try_opened_anew(const struct io_uring_sqe *sqe)
+{
+    struct io_uring_sqe again = *sqe;
     int flags = fcntl(sqe->fd, F_GETFL);
     if (flags < 0)
         return -errno;
     if (flags & O_NONBLOCK)
         return fl_request_do(sqe);
-    if (!opens_alike(sqe->fd))
-        return -EOPNOTSUPP;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", sqe->fd);
-    struct io_uring_sqe again = *sqe;
-    again.fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    again.fd = open_anew(sqe->fd, flags);
     if (again.fd < 0)
-        return -EOPNOTSUPP;
+        return again.fd;
     int r = fl_request_do(&again);
     close(again.fd);
     return r;
@@ -92,8 +101,8 @@ static int try_opened_anew(const struct io_uring_sqe *sqe)
 /* It is ready, but there is no way to try just that. Somebody else may be quicker, and then a helper would wait for ever: so the descriptor stays in non-blocking mode. */
 static int do_ready(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
-    int r = is_stream_io(sqe) ? try_opened_anew(sqe) : -EOPNOTSUPP;
-    if (r != -EOPNOTSUPP)
+    int r = is_stream_io(sqe) ? try_opened_anew(sqe) : FL_REQUEST_UNKNOWN;
+    if (r != FL_REQUEST_UNKNOWN)
         return r;
     fl_request_never_wait(sqe->fd);
     return fl_op_help(task, sqe, cancellable);
@@ -126,7 +135,7 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
         if (code)
             return code;
         int r = tried ? -EAGAIN : fl_request_try(sqe);
-        bool unknown = r == -EOPNOTSUPP;
+        bool unknown = r == FL_REQUEST_UNKNOWN;
         if (unknown && !events)
             return fl_op_help(task, sqe, cancellable);
         if ((r != -EAGAIN && r != -EINTR && !unknown) || (is_message(sqe) && sqe->msg_flags & MSG_DONTWAIT))
@@ -161,11 +170,54 @@ static int connect_(struct fl_task *task, const struct io_uring_sqe *sqe)
     return r;
 }
 
+/* What splice(2) says before it waits for anything. @return 0 or -errno */
+static int splice_error(const struct io_uring_sqe *sqe)
+{
+    struct stat in, out;
+    int in_flags = fcntl(sqe->splice_fd_in, F_GETFL), out_flags = fcntl(sqe->fd, F_GETFL);
+    if (in_flags < 0 || out_flags < 0 || (in_flags & O_ACCMODE) == O_WRONLY || (out_flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    if (fstat(sqe->splice_fd_in, &in) < 0 || fstat(sqe->fd, &out) < 0)
+        return -errno;
+    bool from = S_ISFIFO(in.st_mode), to = S_ISFIFO(out.st_mode);
+    if ((from && sqe->splice_off_in != UINT64_MAX) || (to && sqe->off != UINT64_MAX))
+        return -ESPIPE;
+    bool itself = from && to && in.st_ino == out.st_ino && in.st_dev == out.st_dev;
+    return (from || to) && !itself ? 0 : -EINVAL;
+}
+
+/* A terminal waits, whatever SPLICE_F_NONBLOCK says, unless it is in non-blocking mode. @return a descriptor to use in its place, which the caller closes; -1: none is needed */
+static int terminal_anew(int fd)
+{
+    int flags = isatty(fd) ? fcntl(fd, F_GETFL) : O_NONBLOCK;
+    int r = flags & O_NONBLOCK ? -1 : open_anew(fd, flags);
+    if (r != -1 && r < 0)
+        fl_request_never_wait(fd);
+    return r < 0 ? -1 : r;
+}
+
+static int try_splice(const struct io_uring_sqe *sqe)
+{
+    struct io_uring_sqe now = *sqe;
+    int in = terminal_anew(sqe->splice_fd_in), out = terminal_anew(sqe->fd);
+    now.splice_fd_in = in < 0 ? sqe->splice_fd_in : in;
+    now.fd = out < 0 ? sqe->fd : out;
+    int r = fl_request_try(&now);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return r;
+}
+
 static int splice_(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
     int64_t pause = 0;
+    int r = sqe->len > 0 ? splice_error(sqe) : 0;
+    if (r < 0 || sqe->len == 0)
+        return r;
     if (sqe->splice_flags & SPLICE_F_NONBLOCK)
-        return fl_request_try(sqe);
+        return try_splice(sqe);
     for (;;) {
         int in = fl_op_poll(task, sqe->splice_fd_in, POLLIN, true);
         int out = in >= 0 || in == -EPERM ? fl_op_poll(task, sqe->fd, POLLOUT, true) : in;
@@ -174,7 +226,7 @@ static int splice_(struct fl_task *task, const struct io_uring_sqe *sqe)
         struct io_uring_sqe now = *sqe;
         now.splice_flags |= SPLICE_F_NONBLOCK;
         bool waits = in == -EPERM || out == -EPERM || (!fl_op_polls(task) && (is_file(sqe->splice_fd_in) || is_file(sqe->fd)));
-        int r = waits ? fl_op_help(task, &now, true) : fl_request_try(&now);
+        r = waits ? fl_op_help(task, &now, true) : try_splice(&now);
         if (r != -EAGAIN)
             return r;
         if ((r = fl_op_pause(&pause)) < 0) /* ready, but not for this */
@@ -274,7 +326,8 @@ static int await_process(struct fl_task *task, const struct io_uring_sqe *sqe)
         r = fl_op_poll(task, fd, POLLIN, true);
         if (ours)
             close(fd);
-        return r < 0 ? r : fl_request_try(sqe);
+        if (r < 0)
+            return r;
     }
     while ((r = fl_request_try(sqe)) == -EAGAIN)
         if ((r = fl_op_pause(&pause)) < 0)

@@ -88,8 +88,22 @@ int filch_pwrite_all(int fd, const void *buf, size_t count, off_t offset, size_t
     return move_all(&transfer, count, ret_done);
 }
 
+/* What was seen once is seen again by the next look, which therefore begins where the first one did. */
+static int peek_all(int fd, void *buf, size_t len, int flags, size_t *ret_done)
+{
+    ssize_t r;
+    do
+        r = filch_recv(fd, buf, len, flags | MSG_WAITALL);
+    while (r == -EINTR);
+    if (ret_done)
+        *ret_done = r > 0 ? (size_t)r : 0;
+    return r < 0 ? (int)r : 0;
+}
+
 int filch_recv_all(int fd, void *buf, size_t len, int flags, size_t *ret_done)
 {
+    if (flags & MSG_PEEK)
+        return peek_all(fd, buf, len, flags, ret_done);
     return move_all(&(struct transfer){.fd = fd, .flags = flags, .buf = buf, .move = recv_some}, len, ret_done);
 }
 

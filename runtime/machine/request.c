@@ -267,20 +267,26 @@ static int32_t close_try(const struct io_uring_sqe *sqe)
     bool waits_ = mode >= 0 && (mode & O_ACCMODE) != O_RDONLY;
     if (waits_ && getsockopt(sqe->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0)
         waits_ = linger.l_onoff;
-    return waits_ ? -EOPNOTSUPP : error_or(close(sqe->fd));
+    return waits_ ? FL_REQUEST_UNKNOWN : error_or(close(sqe->fd));
+}
+
+/* Files say of RWF_NOWAIT, too, that they don't know it. */
+static int32_t known(int32_t r)
+{
+    return r == -EOPNOTSUPP ? FL_REQUEST_UNKNOWN : r;
 }
 
 int32_t fl_request_try(const struct io_uring_sqe *sqe)
 {
     switch (sqe->opcode) {
     case IORING_OP_READ:
-        return move_one(sqe, false, RWF_NOWAIT);
+        return known(move_one(sqe, false, RWF_NOWAIT));
     case IORING_OP_WRITE:
-        return move_one(sqe, true, RWF_NOWAIT);
+        return known(move_one(sqe, true, RWF_NOWAIT));
     case IORING_OP_READV:
-        return move_many(sqe, false, RWF_NOWAIT);
+        return known(move_many(sqe, false, RWF_NOWAIT));
     case IORING_OP_WRITEV:
-        return move_many(sqe, true, RWF_NOWAIT);
+        return known(move_many(sqe, true, RWF_NOWAIT));
     case IORING_OP_SEND:
     case IORING_OP_SEND_ZC:
     case IORING_OP_RECV:
@@ -309,7 +315,7 @@ int32_t fl_request_try(const struct io_uring_sqe *sqe)
     case FL_REQUEST_WAITID:
         return waitid_(sqe, WNOHANG);
     default:
-        return -EOPNOTSUPP;
+        return FL_REQUEST_UNKNOWN;
     }
 }
 

@@ -28,8 +28,10 @@ void fl_request_prep(struct io_uring_sqe *sqe, int opcode, int fd, const void *a
 /** Carries a request out by plain system calls; waits as these do. @return what the completion would say: a result, or -errno */
 int32_t fl_request_do(const struct io_uring_sqe *sqe);
 
+#define FL_REQUEST_UNKNOWN (INT32_MIN + 2) /* neither a result nor -errno */
+
 /** Carries it out if that can be done without waiting.
- * @return a result, or -errno; -EAGAIN: not now, ask again when the descriptor is ready (fl_request_awaits); -EOPNOTSUPP: it cannot be known, only done */
+ * @return a result, or -errno; -EAGAIN: not now, ask again when the descriptor is ready (fl_request_awaits); FL_REQUEST_UNKNOWN: it cannot be known, only done */
 int32_t fl_request_try(const struct io_uring_sqe *sqe);
 
 /** Whether it would wait inside the kernel with something locked that others need there: a splice with a socket keeps the pipe, and who reads or writes that, or

@@ -76,8 +76,9 @@ static void leave(filch_case *c, bool won)
         while (!filch_event_is_set(&room->ended) && fl_ring_cancel(room->ring, &room->op) < 0)
             sched_yield(); /* neither an entry nor memory for another way to say it: soon */
         fl_event_wait_surely(&room->ended, &ends);
+        int asked = room->result & (c->events_ | POLLERR | POLLHUP | POLLNVAL); /* io_uring tells of POLLRDHUP to who has not asked, too */
         if (won)
-            c->result = room->result;
+            c->result = room->result > 0 && asked ? asked : room->result;
     }
 }
 

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 /* ---- files ---- */
 
@@ -327,6 +328,45 @@ Test(io, a_length_above_32_bits_is_as_good_as_any)
         }
     }
     munmap(buf, (size_t)5 << 30);
+}
+
+/* ---- programs ---- */
+
+static int await_by_descriptor(void *arg)
+{
+    siginfo_t info = {0};
+    pid_t pid;
+    char script[] = "sleep 0.02; exit 5", name[] = "sh", option[] = "-c";
+    char *const argv[] = {name, option, script, NULL};
+    (void)arg;
+    must(filch_posix_spawnp(&pid, "sh", argv, NULL, NULL) == 0);
+    int fd = (int)syscall(SYS_pidfd_open, pid, O_NONBLOCK);
+    must(fd >= 0 && filch_waitid(P_PIDFD, (id_t)fd, &info, WEXITED) == 0 && info.si_pid == pid && info.si_status == 5);
+    return close(fd);
+}
+
+/* O_NONBLOCK says nothing to a task. */
+Test(io, a_program_is_waited_for_by_a_descriptor_in_non_blocking_mode)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, await_by_descriptor, NULL) == 0);
+    must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, await_by_descriptor, NULL) == 0);
+}
+
+static int accept_datagrams(void *arg)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)arg;
+    FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_SEC(5)));
+    must(fd >= 0 && filch_accept(fd, NULL, NULL, 0) == -EOPNOTSUPP);
+    return close(fd);
+}
+
+Test(io, what_accepts_nothing_says_so)
+{
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, accept_datagrams, NULL) == 0);
+    must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, accept_datagrams, NULL) == 0);
 }
 
 /* ---- what a program is given ---- */

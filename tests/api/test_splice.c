@@ -294,7 +294,106 @@ Test(splice, a_splice_waits_for_bytes_in_non_blocking_mode_too)
     in_tasks(splice_later, &(int){O_NONBLOCK});
 }
 
+/* ---- what splice(2) refuses, it refuses at once ---- */
+
+static int splice_in_vain(void *arg)
+{
+    int ends[2], pair[2], file = file_of(1);
+    off_t start = 0;
+    (void)arg;
+    pipe_pair(ends);
+    for (size_t i = 0; i < LENGTH(every_stream); i++) {
+        every_stream[i](pair);
+        must(filch_splice(pair[0], NULL, pair[1], NULL, 1, 0) == -EINVAL);
+        must(filch_splice(pair[0], NULL, ends[1], NULL, 0, 0) == 0);
+        must(filch_splice(pair[0], NULL, ends[1], &start, 1, 0) == -ESPIPE);
+        must(filch_splice(pair[0], NULL, ends[0], NULL, 1, 0) == -EBADF && filch_splice(ends[1], NULL, pair[0], NULL, 1, 0) == -EBADF);
+        must(filch_splice(pair[0], NULL, -1, NULL, 1, 0) == -EBADF && filch_splice(-1, NULL, pair[0], NULL, 1, 0) == -EBADF);
+        close_pair(pair);
+    }
+    must(filch_splice(ends[0], NULL, ends[1], NULL, 1, 0) == -EINVAL);
+    must(filch_splice(file, NULL, file, NULL, 1, 0) == -EINVAL);
+    close_pair(ends);
+    return filch_close(file);
+}
+
+Test(splice, what_is_refused_is_refused_at_once)
+{
+    everywhere(splice_in_vain, NULL);
+    must(filch_run(&(filch_config){.io = FILCH_IO_EPOLL}, splice_in_vain, NULL) == 0);
+}
+
+/* Nobody reads at the other end, and the terminal takes no more; the sleep goes on beside it. */
+static int splice_to_a_terminal(void *arg)
+{
+    int ends[2], master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int64_t began = filch_now();
+    (void)arg;
+    must(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC), modes = fcntl(slave, F_GETFL);
+    must(slave >= 0);
+    pipe_pair(ends);
+    must(fcntl(ends[1], F_SETPIPE_SZ, 256 * KIB) > 0 && filch_write(ends[1], much, 200 * KIB) == 200 * KIB);
+    {
+        FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(50)));
+        while (filch_splice(ends[0], NULL, slave, NULL, 200 * KIB, 0) > 0)
+            ;
+    }
+    must(filch_sleep(1) == 0 && filch_now() - began < FILCH_SEC(5) && fcntl(slave, F_GETFL) == modes);
+    close_pair(ends);
+    return filch_close(master) + filch_close(slave);
+}
+
+Test(splice, a_terminal_that_is_full_keeps_no_worker)
+{
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE, .io = FILCH_IO_EPOLL}, splice_to_a_terminal, NULL) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE}, splice_to_a_terminal, NULL) == 0);
+}
+
 /* ---- poll ---- */
+
+/* The peer has shut down one half, and there is no room: neither has to do with what is asked. */
+static int poll_half(void *arg)
+{
+    int ends[2];
+    (void)arg;
+    unix_pair(ends);
+    while (filch_send(ends[0], much, sizeof much, MSG_DONTWAIT) > 0)
+        ;
+    must(filch_shutdown(ends[1], SHUT_WR) == 0 && filch_poll(ends[0], POLLIN) == POLLIN);
+    {
+        FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
+        must(filch_poll(ends[0], POLLOUT) == -ETIMEDOUT);
+    }
+    close_pair(ends);
+    return 0;
+}
+
+static int poll_one_half(void *arg)
+{
+    must(filch_poll(*(int *)arg, POLLIN) == POLLIN);
+    filch_case c = filch_case_fd(*(int *)arg, POLLIN);
+    must(filch_select(&c, 1) == 0 && c.result == POLLIN);
+    return 0;
+}
+
+static int poll_before_it_is_shut_down(void *arg)
+{
+    int ends[2];
+    (void)arg;
+    unix_pair(ends);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, poll_one_half, ends) == 0 && filch_sleep(FILCH_MSEC(2)) == 0);
+    must(filch_shutdown(ends[1], SHUT_WR) == 0 && filch_join(&s) == 0);
+    close_pair(ends);
+    return 0;
+}
+
+Test(poll, nothing_is_told_that_nobody_asked_for)
+{
+    in_tasks(poll_half, NULL);
+    in_tasks(poll_before_it_is_shut_down, NULL);
+}
 
 static int poll_what_is_ready(void *arg)
 {

@@ -4,6 +4,8 @@
  * What is not tested here: the same for sockets (test_io.c). */
 #include "files.h"
 
+#include <sys/socket.h>
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -464,4 +466,25 @@ static int read_limited(void)
 Test(whole, a_file_larger_than_memory_is_EFBIG, .disabled = SANITIZED)
 {
     must(in_child(read_limited) == 0);
+}
+
+static int peek_in_pieces(void *arg)
+{
+    int ends[2];
+    char bytes[9] = "";
+    size_t done;
+    (void)arg;
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    must(send(ends[1], "abc", 3, 0) == 3 && send(ends[1], "def", 3, 0) == 3 && shutdown(ends[1], SHUT_WR) == 0);
+    must(filch_recv_all(ends[0], bytes, 8, MSG_PEEK, &done) == 0 && done == 6 && strcmp(bytes, "abcdef") == 0);
+    memset(bytes, 0, sizeof bytes);
+    must(filch_recv_all(ends[0], bytes, 8, 0, &done) == 0 && done == 6 && strcmp(bytes, "abcdef") == 0);
+    return close(ends[0]) + close(ends[1]);
+}
+
+Test(whole, a_look_at_all_of_it_sees_each_byte_once)
+{
+    must(peek_in_pieces(NULL) == 0);
+    FOR_EACH_CONFIG(config, every_config)
+    must(filch_run(config, peek_in_pieces, NULL) == 0);
 }
