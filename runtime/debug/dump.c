@@ -3,7 +3,8 @@
  *
  * Parked tasks are found through the stacks: each says which task parked on it last. Nothing is locked but the list of arenas (which only
  * grows), so a dump works while the runtime is stuck, and may show a task as it was a moment ago; memory of descriptors and stacks
- * outlives every task, so a stale look never faults. */
+ * outlives every task, so a stale look never faults. A name does not: it is read as memory that may be gone. */
+#include "machine/peek.h"
 #include "sched/worker.h"
 
 #include <filch/debug.h>
@@ -36,15 +37,33 @@ static FL_PRINTF(2, 3) void line(struct out *out, const char *fmt, ...)
     }
 }
 
-__attribute__((no_sanitize("address", "thread"))) static void see(struct fl_stack *stack, void *arg)
+/* Who is parked on a stack, as it stands. */
+struct sight {
+    const struct fl_task *task;
+    const struct fl_why *why;
+    const char *name;
+};
+
+__attribute__((no_sanitize("address", "thread"))) static struct sight look_at(struct fl_stack *stack)
+{
+    struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* hint: shown */
+    bool parked = task && task->stack == stack && task->why;
+    return parked ? (struct sight){task, task->why, fl_task_name(task)} : (struct sight){0};
+}
+
+static void see(struct fl_stack *stack, void *arg)
 {
     struct out *out = arg;
-    struct fl_task *task = load_relaxed(fl_atomic(void *, &stack->task)); /* hint: shown */
-    const struct fl_why *why = task ? task->why : NULL;
-    if (!why || task->stack != stack)
+    char name[64];
+    struct sight sight = look_at(stack);
+    if (!sight.why)
+        return;
+    fl_peek_string(name, sizeof name, sight.name);
+    struct sight again = look_at(stack); /* if it has ended meanwhile, so may have its name */
+    if (again.task != sight.task || again.name != sight.name || !again.why)
         return;
     out->parked++;
-    line(out, "  task %p  %-16s parked: %-9s stack %p\n", (void *)task, fl_task_name(task) ? fl_task_name(task) : "-", why->name,
+    line(out, "  task %p  %-16s parked: %-9s stack %p\n", (const void *)sight.task, name[0] ? name : "-", sight.why->name,
          (void *)stack->low);
 }
 

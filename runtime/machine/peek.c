@@ -8,9 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#define PAGE 4096 /* none is smaller */
 
 static bool peek_by_pipe(char *to, const char *from, size_t size)
 {
@@ -19,7 +23,7 @@ static bool peek_by_pipe(char *to, const char *from, size_t size)
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
         return false;
     while (good && size > 0) {
-        long part = size < 4096 ? (long)size : 4096;
+        long part = size < PAGE ? (long)size : PAGE;
         good = syscall(SYS_write, (long)fds[1], from, part) == part && syscall(SYS_read, (long)fds[0], to, part) == part;
         to += part;
         from += part;
@@ -38,11 +42,17 @@ bool fl_peek(void *to, const void *from, size_t size)
     return n == (long)size || (n < 0 && (errno == EPERM || errno == ENOSYS) && peek_by_pipe(to, from, size));
 }
 
+/* A page may be there and the next one not, so none is gone beyond at a time. */
 size_t fl_peek_string(char *to, size_t size, const char *from)
 {
-    size_t count = 0;
-    while (from && count < size - 1 && fl_peek(&to[count], from + count, 1) && to[count])
-        count++;
+    size_t count = 0, read = 0;
+    while (from && count == read && read < size - 1) {
+        size_t rest = PAGE - (uintptr_t)(from + read) % PAGE, part = rest < size - 1 - read ? rest : size - 1 - read;
+        if (!fl_peek(&to[read], from + read, part))
+            break;
+        read += part;
+        count += strnlen(&to[count], part);
+    }
     to[count] = '\0';
     return count;
 }

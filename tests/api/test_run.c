@@ -6,6 +6,7 @@
 #include "api.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -447,6 +448,44 @@ Test(run, a_dump_names_the_task_that_is_parked)
     must(strstr(text, "worker 0") && strstr(text, "worker 1"));
     must(filch_dump(runtime, -1) == -EBADF);
     must(filch_stop(runtime, 0) == 0);
+}
+
+static int yield_once(void *arg)
+{
+    (void)arg;
+    filch_yield();
+    return 0;
+}
+
+/* Their names end with them. */
+static int come_and_go(void *arg)
+{
+    enum { BATCH = 32 };
+    char *names[BATCH];
+    while (!atomic_load((atomic_int *)arg)) {
+        FILCH_SCOPE(s);
+        for (int i = 0; i < BATCH; i++) {
+            must((names[i] = strdup("a name that comes from the heap, and is longer than a line of a dump has room for it")));
+            must(filch_spawn_with(&s, &(filch_task_options){.name = names[i]}, yield_once, NULL) == 0);
+        }
+        must(filch_join(&s) == 0);
+        for (int i = 0; i < BATCH; i++)
+            free(names[i]);
+    }
+    return 0;
+}
+
+Test(run, a_dump_reads_nothing_of_tasks_that_have_ended)
+{
+    filch_runtime *runtime;
+    atomic_int over = 0;
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    must(null >= 0 && filch_start(&(filch_config){.workers = 2}, &runtime) == 0);
+    must(filch_submit(runtime, come_and_go, &over) == 0 && filch_submit(runtime, come_and_go, &over) == 0);
+    for (int64_t end = filch_after(FILCH_MSEC(300)); filch_now() < end;)
+        must(filch_dump(runtime, null) == 0);
+    atomic_store(&over, 1);
+    must(filch_stop(runtime, FILCH_NEVER) == 0 && close(null) == 0);
 }
 
 static int nap_and_yield(void *arg)
