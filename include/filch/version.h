@@ -23,7 +23,8 @@
 /** Marks a function that may park the calling task. Documentation for the reader and for checkers. */
 #define FILCH_PARKS
 
-/** What a task runs: gets the argument it was spawned with; a negative result is a failure (-errno by habit). */
+/** What a task runs: gets the argument it was spawned with; a negative result is a failure (-errno by habit). errno and the modes of floating-point arithmetic are the
+ * task's own while it waits; who changes the modes puts them back before it returns, because the next task begins with those. */
 typedef int filch_fn(void *arg);
 
 /** The version of the library that is linked, as "0.1.0". Context: any thread, never parks. */

@@ -320,10 +320,26 @@ int fl_scope_cancelled(struct fl_task *task)
     return 0;
 }
 
+/* Where there are no reliefs nobody fires the timers of a worker that computes: whoever asks finds out by himself. */
+static int look_at_deadlines(struct fl_task *task)
+{
+    if (filch_deadline() > fl_clock())
+        return 0;
+    for (struct filch_scope *scope = task->head.inner_; scope; scope = scope->parent_) {
+        uint32_t state = load_acquire(fl_scope_state(scope)); /* [ready] pairs with prepare_slow */
+        if (state & FL_SCOPE_TIMER && timer_of(scope)->when <= fl_clock())
+            fl_scope_cancel(scope, -ETIMEDOUT);
+        if (state & FL_SCOPE_SHIELD)
+            break;
+    }
+    return fl_scope_cancelled(task);
+}
+
 int filch_cancelled(void)
 {
     struct fl_task *task = fl_current();
-    return task ? fl_scope_cancelled(task) : 0;
+    int code = task ? fl_scope_cancelled(task) : 0;
+    return code || !task || task->runtime->relief_max > 0 ? code : look_at_deadlines(task);
 }
 
 void fl_scope_child_failed(struct filch_scope *scope, int result)

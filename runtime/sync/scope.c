@@ -206,7 +206,10 @@ static int wait_for_children(struct filch_scope *scope)
         }
     }
     fl_join_reset(scope);
-    return load_relaxed(fl_atomic(int32_t, &scope->result_)); /* [told] written before the count of the child that failed */
+    int32_t result = load_relaxed(fl_atomic(int32_t, &scope->result_));   /* [told] written before the count of the child that failed */
+    if (result && load_relaxed(fl_scope_state(scope)) & FL_SCOPE_COLLECT) /* own: set before there were children */
+        store_relaxed(fl_atomic(int32_t, &scope->result_), 0);            /* own: no child is left that could fail */
+    return result;
 }
 
 /* A named child has a descriptor of its own; without a stack of its own it runs in place as well. */

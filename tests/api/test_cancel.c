@@ -451,3 +451,35 @@ Test(cancel, a_byte_is_read_or_still_there)
     FOR_EACH_CONFIG(config, every_config)
     must(filch_run(config, bytes_are_not_lost, NULL) == 0);
 }
+
+/* ---- who asks ---- */
+
+static int compute_until_cancelled(void *arg)
+{
+    int64_t deadline = filch_after(FILCH_MSEC(10));
+    int code;
+    (void)arg;
+    {
+        FILCH_SHIELD(shield); /* passes nothing on, and has none of its own */
+        FILCH_SCOPE_UNTIL(s, deadline);
+        FILCH_SCOPE(inner);
+        while (!(code = filch_cancelled()))
+            must(filch_now() < deadline + FILCH_SEC(5));
+        must(code == -ETIMEDOUT && filch_now() >= deadline && filch_sleep(1) == -ETIMEDOUT);
+    }
+    deadline = filch_after(FILCH_MSEC(1));
+    FILCH_SCOPE_UNTIL(around, deadline);
+    FILCH_SHIELD(shield);
+    while (filch_now() < deadline + FILCH_MSEC(1))
+        must(filch_cancelled() == 0);
+    return 0;
+}
+
+/* Also where nobody else looks at the timers of a worker that computes. */
+Test(cancel, who_computes_and_asks_hears_of_a_deadline)
+{
+    static const filch_config alone[] = {
+        {.workers = 1, .relief = FILCH_RELIEF_NONE}, {.model = FILCH_MODEL_N1}, {.workers = 1}, {.workers = 2}};
+    FOR_EACH_CONFIG(config, alone)
+    must(filch_run(config, compute_until_cancelled, NULL) == 0);
+}

@@ -152,6 +152,8 @@ static int collect(void *arg)
     for (int i = 0; i < CHILDREN; i++)
         must(results[i].value == (i % 4 ? i : -i));
     must(filch_cancelled() == 0);
+    must(filch_spawn(&s, returns, NULL) == 0 && filch_join(&s) == 0); /* used again, it begins anew */
+    must(filch_spawn(&s, waits_then_returns, (void *)(intptr_t)-3) == 0 && filch_join(&s) == -3 && filch_join(&s) == 0);
     return 0;
 }
 
