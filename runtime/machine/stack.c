@@ -519,6 +519,32 @@ void fl_stack_cache_fini(struct fl_stack_cache *cache)
     fl_stack_cache_init(cache, cache->stacks);
 }
 
+/* Cuts a chain of `run` stacks after the first `keep` (at least one) and returns the rest, itself a chain. */
+static struct fl_stack *cut(struct fl_stack *chain, unsigned run, unsigned keep)
+{
+    struct fl_stack *last = chain;
+    for (unsigned i = 1; i < keep; i++)
+        last = last->next;
+    struct fl_stack *rest = last->next;
+    last->next = NULL;
+    chain->run = (uint16_t)keep;
+    rest->run = (uint16_t)(run - keep);
+    return rest;
+}
+
+void fl_stack_share(struct fl_stack_cache *cache, unsigned keep)
+{
+    for (unsigned cls = 0; cls < FL_STACK_CLASSES; cls++) {
+        struct size_class *class = &cache->stacks->classes[cls];
+        if (cache->full[cls])
+            pool_put(class, cache->full[cls]);
+        cache->full[cls] = NULL;
+        if (cache->count[cls] > keep)
+            pool_put(class, cut(cache->free[cls], cache->count[cls], keep));
+        cache->count[cls] = cache->count[cls] < keep ? cache->count[cls] : keep;
+    }
+}
+
 FL_NOINLINE struct fl_stack *fl_stack_get_slow(struct fl_stack_cache *cache, unsigned cls)
 {
     int saved = errno;
@@ -680,19 +706,6 @@ static bool trim_chain(struct fl_stacks *stacks, struct fl_stack *chain)
         }
     }
     return !looked_at;
-}
-
-/* Cuts a chain of `run` stacks after the first `keep` (at least one) and returns the rest, itself a chain. */
-static struct fl_stack *cut(struct fl_stack *chain, unsigned run, unsigned keep)
-{
-    struct fl_stack *last = chain;
-    for (unsigned i = 1; i < keep; i++)
-        last = last->next;
-    struct fl_stack *rest = last->next;
-    last->next = NULL;
-    chain->run = (uint16_t)keep;
-    rest->run = (uint16_t)(run - keep);
-    return rest;
 }
 
 static unsigned cached(const struct fl_stack_cache *cache, unsigned cls)

@@ -34,6 +34,8 @@ struct fl_stack {
     uint8_t guard;                /**< enum filch_guard_kind: what guards this stack */
 };
 
+#define FL_TRIM_AFTER 1000000000 /**< ns of sleep after which its owner gives the memory of spare stacks back */
+
 /** All stacks of one runtime. */
 struct fl_stacks;
 
@@ -57,6 +59,9 @@ void fl_stacks_free(struct fl_stacks *stacks);
 void fl_stack_cache_init(struct fl_stack_cache *cache, struct fl_stacks *stacks);
 /** Gives all to the shared pool. Not on a stack that lies in this cache. */
 void fl_stack_cache_fini(struct fl_stack_cache *cache);
+
+/** Gives all but the newest `keep` (at least one) of a class to the shared pool, for who will not need them soon. */
+void fl_stack_share(struct fl_stack_cache *cache, unsigned keep);
 
 /** The slow part of fl_stack_get: the cache's second list, then the shared pool, else a batch of fresh stacks. NULL: no memory or address space. */
 struct fl_stack *fl_stack_get_slow(struct fl_stack_cache *cache, unsigned cls);

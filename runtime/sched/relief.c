@@ -173,12 +173,20 @@ static void end_rest(struct fl_worker *w)
     fl_lock_give(&w->runtime->monitor.lock);
 }
 
+/* At most until then, if there is anything to trim. */
+static void sleep_until(struct fl_worker *w, int64_t trim_at)
+{
+    int64_t timer = load_relaxed(&w->wheel.next); /* own: nobody adds timers here but tasks that run here */
+    bool trims = trim_at < timer && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP);
+    fl_ring_sleep_punctually(&w->ring, until(trims ? trim_at : timer));
+}
+
 /* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
 static struct fl_task *rest(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
-    if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
-        fl_stack_trim(&w->stacks, TRIM_KEEP);
+    int64_t trim_at = fl_clock() + FL_TRIM_AFTER;
+    fl_stack_share(&w->stacks, TRIM_KEEP);
     do {
         own_events(w);
         fl_relief_hand_over(w);
@@ -187,9 +195,12 @@ static struct fl_task *rest(struct fl_worker *w)
         begin_rest(w);
         if (load_acquire(&w->duty) == FL_DUTY_REST &&      /* [duty] pairs with fl_relief_call */
             load_relaxed(&w->runtime->state) != FL_ENDING) /* hint: who ends the runtime wakes it afterwards */
-            fl_ring_sleep_punctually(&w->ring,
-                                     until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
+            sleep_until(w, trim_at);
         end_rest(w);
+        if (trim_at <= fl_clock()) {
+            fl_stack_trim(&w->stacks, TRIM_KEEP);
+            trim_at = INT64_MAX;
+        }
     } while (load_acquire(&w->duty) == FL_DUTY_REST &&       /* [duty] as above */
              load_relaxed(&w->runtime->state) != FL_ENDING); /* hint: as above */
     return NULL;

@@ -328,6 +328,27 @@ Test(stack, a_cache_at_its_end_gives_all_away)
     put_many(got, (unsigned)made);
 }
 
+Test(stack, what_is_shared_others_take)
+{
+    struct fl_stack *of_others[96];
+    struct fl_stack_cache other;
+    put_many(get_many(100), 100);
+    uint64_t made = info().stacks;
+    fl_stack_share(&cache, 4);
+    fl_stack_cache_init(&other, cache.stacks);
+    for (unsigned i = 0; i < 96; i++)
+        cr_assert_not_null(of_others[i] = fl_stack_get(&other, cls));
+    cr_assert_eq(info().stacks, made);
+    put_many(get_many(4), 4);
+    cr_assert_eq(info().stacks, made);
+    fl_stack_share(&cache, 4); /* nothing is left to share */
+    put_many(get_many(4), 4);
+    cr_assert_eq(info().stacks, made);
+    for (unsigned i = 0; i < 96; i++)
+        fl_stack_put(&other, of_others[i]);
+    fl_stack_cache_fini(&other);
+}
+
 Test(stack, trim_gives_memory_back)
 {
     if (FL_ASAN)
