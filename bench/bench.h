@@ -137,6 +137,9 @@ extern const struct bench bench_integrate, bench_strassen, bench_cholesky, bench
 extern const struct bench bench_threadring, bench_chameneos, bench_prodcons, bench_mix, bench_stuck;
 
 int bench_run_command(int argc, char **argv);
+
+/** The workload of that name, or NULL. */
+const struct bench *bench_named(const char *name);
 int bench_tour(int argc, char **argv);
 int bench_sim(int argc, char **argv);
 int bench_compare(int argc, char **argv);

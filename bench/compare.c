@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "harness.h"
 #include "util.h"
 
 #define TRIALS 256
@@ -243,6 +243,36 @@ static bool somebody_can(const struct compare_systems *systems, const char *work
     return can;
 }
 
+static bool has_param(const struct bench_param *params, const char *key)
+{
+    while (params->key && strcmp(params->key, key) != 0)
+        params++;
+    return params->key;
+}
+
+/* What `filch-bench run` would refuse, before the first minute has passed. */
+static int check_trial(const struct compare_trial *trial)
+{
+    const struct bench *bench = bench_named(trial->workload);
+    struct bench_settings settings;
+    const char *key;
+    json_t *value;
+    if (!bench) {
+        bench_say("there is no workload '%s'; `filch-bench compare --list` names them", trial->workload);
+        return -EINVAL;
+    }
+    bench_settings_init(&settings, bench);
+    json_object_foreach(trial->params, key, value)
+    {
+        (void)value;
+        if (!has_param(bench->params, key) && !has_param(settings.common, key)) {
+            bench_say("%s has no parameter '%s'; `filch-bench run %s --help` lists them", bench->name, key, bench->name);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 /* Parameters of `plan`, and of `definition` behind its name: `fork`, `fork:n=20`. */
 static int add_trial(struct compare_trial *trials, unsigned index, const struct compare_systems *systems, const struct plan *plan,
                      const char *definition, unsigned workers)
@@ -254,6 +284,8 @@ static int add_trial(struct compare_trial *trials, unsigned index, const struct 
     int r = plan ? read_params(trial->params, plan->params) : 0;
     if (r == 0)
         r = read_params(trial->params, definition + length + (definition[length] == ':'));
+    if (r == 0)
+        r = check_trial(trial);
     if (r == 0)
         compare_plan(trials, index, systems);
     return r;

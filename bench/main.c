@@ -6,7 +6,7 @@
  *     filch-bench compare [NAME…]             beside other runtimes, in one go
  *     filch-bench sim [GRAPH…]                the scheduler where there are more cores than here
  *     filch-bench report OUT.html             a page with pictures of all that
- *     filch-bench tour                        filch shown in three minutes
+ *     filch-bench tour                        filch shown in about a minute
  *
  * Exit status: 0; 1 something failed or a check was wrong; 2 the command line was not understood. */
 #include "harness.h"
@@ -32,7 +32,7 @@ static const char usage[] = "usage: filch-bench list                       the w
                             "       filch-bench compare [NAME…]            beside other runtimes; `compare --help`\n"
                             "       filch-bench sim [GRAPH…]               how they scale with more cores than here; `sim --help`\n"
                             "       filch-bench report OUT.html [FILE…]    a page with pictures; `report --help`\n"
-                            "       filch-bench tour                       filch shown in three minutes\n"
+                            "       filch-bench tour                       filch shown in about a minute\n"
                             "       filch-bench --help | --version\n";
 
 static void print_value(const struct bench_param *param)
@@ -103,13 +103,18 @@ static int explain(const struct bench_settings *settings)
     return 0;
 }
 
-int bench_run_command(int argc, char **argv)
+const struct bench *bench_named(const char *name)
 {
-    const struct bench *bench = NULL;
-    const char *name = argc > 1 ? argv[1] : "";
     for (unsigned i = 0; i < BENCH_COUNT(benches); i++)
         if (strcmp(benches[i]->name, name) == 0)
-            bench = benches[i];
+            return benches[i];
+    return NULL;
+}
+
+int bench_run_command(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct bench *bench = bench_named(name);
     bool help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
     if (!bench) {
         FILE *out = help ? stdout : stderr;
@@ -141,7 +146,16 @@ int bench_run_command(int argc, char **argv)
     return r == -EINVAL ? 2 : r < 0 || wrong;
 }
 
-int main(int argc, char **argv)
+/* What was printed may not have come out: a full disk says so at the end. */
+static int finish(int status)
+{
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (failed)
+        bench_say("writing to standard output: %s", strerror(errno));
+    return failed && status == 0 ? 1 : status;
+}
+
+static int run_command(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "list") == 0 && argc == 2)
@@ -167,4 +181,9 @@ int main(int argc, char **argv)
     else
         fputs(usage, stderr);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    return finish(run_command(argc, argv));
 }

@@ -151,7 +151,7 @@ static int park_all(struct tour *tour)
         show(&parked);
         if (!tour->quick && parked.tasks < MILLION)
             page_note("There is no memory at hand for a million.");
-        say_parked(&parked, tour_best(&record, "maps") - mappings);
+        say_parked(&parked, fmax(tour_best(&record, "maps") - mappings, 0)); /* others may have gone meanwhile */
         show(&woken);
         page_note("One call sets the event; every task has run again, ended, and been joined by then.");
         put(tour, "parked", &parked);

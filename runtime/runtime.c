@@ -356,6 +356,8 @@ int filch_start(const filch_config *config, filch_runtime **ret_runtime)
         return r;
     }
     announce(runtime);
+    if (runtime->on_stall)
+        fl_stall_prepare(runtime);
     *ret_runtime = runtime;
     return 0;
 }
@@ -367,10 +369,12 @@ void filch_hold(filch_runtime *runtime)
 
 void filch_let_go(filch_runtime *runtime)
 {
-    add_relaxed(&runtime->visitors, 1); /* [visit] what keeps the runtime from here on, as `held` did until here */
-    if (sub_acq_rel(&runtime->held, 1) == 1 && runtime->on_deadlock) /* [held] pairs with the search of a worker */
-        fl_ring_wake(&runtime->workers[0]->ring);                    /* it may have gone to sleep because of that */
-    sub_release(&runtime->visitors, 1);                              /* [visit] pairs with filch_stop */
+    add_relaxed(&runtime->visitors, 1);             /* [visit] what keeps the runtime from here on, as `held` did until here */
+    uint32_t held = sub_acq_rel(&runtime->held, 1); /* [held] pairs with the search of a worker */
+    fl_panic_if(held == 0, "filch_let_go without filch_hold");
+    if (held == 1 && runtime->on_deadlock)
+        fl_ring_wake(&runtime->workers[0]->ring); /* it may have gone to sleep because of that */
+    sub_release(&runtime->visitors, 1);           /* [visit] pairs with filch_stop */
 }
 
 filch_io filch_io_backend(const filch_runtime *runtime, const char **ret_why)

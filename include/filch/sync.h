@@ -70,9 +70,9 @@ typedef struct filch_sem {
     void *first_, *last_;
 } filch_sem;
 
-#define FILCH_SEM(units)              \
-    {                                 \
-        .word_ = 2 * (int64_t)(units) \
+#define FILCH_SEM(units)                 \
+    {                                    \
+        2 * (int64_t)(units), 0, 0, 0, 0 \
     }
 
 /** Takes a unit, waiting for one if need be; whoever has waited longest gets the next.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The report of a stall: which task, in what, for how long.
  *
- * The monitor only says which worker; the look at its thread, at the tables for unwinding and at symbols takes milliseconds the first time, and what the host does with a report may take longer
- * still. So a thread of the pool of helpers does it, one report at a time.
+ * The monitor only says which worker; the look at its thread, at the tables for unwinding and at symbols takes milliseconds, and what the host does with a report may take longer
+ * still. So a thread of the pool of helpers does it, one report at a time. The first time the tables have to be read, which takes some 50 ms: that is done when the runtime starts.
  *
  * Nothing is stopped meanwhile. The worker's last look round is read before and after: if it is the same, the task has not come back in between, and all that was
  * read belongs to it. Its name is the program's memory and may be gone by then: it is copied in a way that cannot fault, and forgotten if the task has come back.
@@ -26,7 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FRAMES 24         /* of a backtrace */
@@ -296,6 +298,32 @@ bool fl_stall_tell(struct filch_runtime *runtime, struct fl_worker *w, int64_t l
     free(t);
     store_release(&runtime->monitor.telling, false); /* own: as above */
     return false;
+}
+
+/* An address each of the program, of this library, and of the C library. */
+static void read_tables(struct fl_job *job)
+{
+    const void *const places[] = {(const void *)getauxval(AT_ENTRY), (const void *)(uintptr_t)fl_stall_prepare,
+                                  (const void *)(uintptr_t)nanosleep};
+    char text[160];
+    for (unsigned i = 0; i < sizeof places / sizeof *places; i++)
+        fl_backtrace_symbol(places[i], text, sizeof text);
+    free(job);
+}
+
+void fl_stall_prepare(struct filch_runtime *runtime)
+{
+    static _Atomic(bool) begun;
+    if (exchange_relaxed(&begun, true)) /* own: the first one */
+        return;
+    struct fl_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return;
+    job->run = read_tables;
+    job->lasts = true;
+    fl_list_init(&job->node);
+    if (fl_helpers_submit(&runtime->helpers, job) < 0)
+        free(job); /* then the first report does it */
 }
 
 void filch_stall_print(filch_runtime *runtime, const filch_stall *stall)

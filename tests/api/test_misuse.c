@@ -195,11 +195,23 @@ static int fork_nowhere(void *arg)
     return filch_meet(&frame);
 }
 
+static int let_go_of_nothing(void *arg)
+{
+    filch_runtime *runtime = filch_current();
+    (void)arg;
+    must(runtime || filch_start(NULL, &runtime) == 0);
+    filch_hold(runtime);
+    filch_let_go(runtime);
+    filch_let_go(runtime);
+    return 0;
+}
+
 Test(misuse, what_is_not_held_is_not_given_back)
 {
     for (int task = 0; task < 2; task++) {
         must_panic(unlock_free, task, "filch_mutex_unlock: the caller does not hold this mutex", &mutex);
         must_panic(give_back_nothing, task, "filch_rwlock_unlock", &rwlock);
+        must_panic(let_go_of_nothing, task, "filch_let_go without filch_hold", NULL);
     }
     must_panic(unlock_of_another, true, "held by 0x", &mutex);
 }

@@ -157,7 +157,7 @@ def law_table(folder):
 
 def law_command_line(_):
     """what is not understood"""
-    for wrong in (['--peers', 'nobody'], ['--rounds', '0'], ['--workers', 'x'], ['--external', 'x'], ['fork:n'], ['--what']):
+    for wrong in (['--peers', 'nobody'], ['--rounds', '0'], ['--workers', 'x'], ['--external', 'x'], ['fork:n'], ['--what'], ['nosuch'], ['fork:m=mn'], ['fork', 'pingpong:nosuch=1']):
         compare(*wrong, ends=2)
     assert '--external' in compare('--help')
 
