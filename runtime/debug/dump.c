@@ -67,18 +67,31 @@ static void see(struct fl_stack *stack, void *arg)
          (void *)stack->low);
 }
 
+static struct fl_task *running(struct fl_worker *w)
+{
+    return (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)); /* hint: shown */
+}
+
+__attribute__((no_sanitize("address", "thread"))) static const char *name_of(const struct fl_task *task)
+{
+    return task ? fl_task_name(task) : NULL;
+}
+
 static void worker(struct out *out, struct fl_worker *w)
 {
-    struct fl_task *task = (struct fl_task *)load_relaxed(fl_atomic(struct filch_task_head_ *, &w->hot.current_)); /* hint: shown */
-    bool asleep = load_relaxed(&w->sleeper.state) != FL_AWAKE;                                                     /* hint: shown */
-    int cpu = load_relaxed(&w->cpu);                                                                               /* hint: shown */
-    int tid = load_relaxed(&w->tid);                                                                               /* hint: shown */
+    char name[64];
+    struct fl_task *task = running(w);
+    fl_peek_string(name, sizeof name, name_of(task));
+    bool asleep = load_relaxed(&w->sleeper.state) != FL_AWAKE; /* hint: shown */
+    int cpu = load_relaxed(&w->cpu);                           /* hint: shown */
+    int tid = load_relaxed(&w->tid);                           /* hint: shown */
     const char *state = task ? "running" : asleep ? "asleep" : "looking";
     if (fl_is_relief(w) && load_relaxed(&w->resting)) /* hint: shown */
         state = "resting";
     line(out, "  %s %-3u cpu %-3d tid %-7d %-8s deque %-6lld ready %-6llu", fl_is_relief(w) ? "relief" : "worker", w->index, cpu, tid,
          state, (long long)fl_deque_size_hint(&w->hot.deque_), (unsigned long long)fl_ready_size_hint(&w->ready));
-    line(out, task ? " task %p\n" : "\n", (void *)task);
+    bool named = name[0] && running(w) == task; /* if it has ended meanwhile, so may have its name */
+    line(out, task ? " task %p%s%s\n" : "\n", (void *)task, named ? "  " : "", named ? name : "");
 }
 
 int filch_dump(const filch_runtime *runtime, int fd)

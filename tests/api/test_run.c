@@ -475,6 +475,34 @@ static int come_and_go(void *arg)
     return 0;
 }
 
+static int compute_by_name(void *arg)
+{
+    filch_set_name("a tireless one");
+    while (!atomic_load((atomic_int *)arg))
+        ;
+    return 0;
+}
+
+Test(run, a_dump_names_the_task_that_runs)
+{
+    filch_runtime *runtime;
+    atomic_int over = 0;
+    char text[8192] = "";
+    must(filch_start(&(filch_config){.workers = 1}, &runtime) == 0);
+    must(filch_submit(runtime, compute_by_name, &over) == 0);
+    for (int tries = 0; !strstr(text, "a tireless one"); tries++) {
+        must(tries < 1000);
+        usleep(1000);
+        int ends[2];
+        must(pipe(ends) == 0 && filch_dump(runtime, ends[1]) == 0 && close(ends[1]) == 0);
+        ssize_t n = read(ends[0], text, sizeof text - 1);
+        must(n > 0 && close(ends[0]) == 0);
+        text[n] = '\0';
+    }
+    atomic_store(&over, 1);
+    must(filch_stop(runtime, FILCH_NEVER) == 0);
+}
+
 Test(run, a_dump_reads_nothing_of_tasks_that_have_ended)
 {
     filch_runtime *runtime;
