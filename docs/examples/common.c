@@ -12,6 +12,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -124,10 +125,19 @@ static int first_task(void *arg)
     return 0;
 }
 
+/* A standard descriptor that was not given would be the next file that is opened, the signalfd, say. In its place stands one that cannot be used. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int run(filch_fn *fn, void *arg, int *ret_signal)
 {
     struct program program = {.fn = fn, .arg = arg};
     sigset_t signals, before;
+    keep_standard_descriptors();
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

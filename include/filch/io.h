@@ -37,9 +37,9 @@ FILCH_API FILCH_PARKS int filch_openat(int dir_fd, const char *path, int flags, 
 
 /** close(2). Never cancelled: the descriptor is closed in any case. Tasks of the same runtime that wait for it: with epoll they come back
  * with -EBADF (a case of a select with POLLNVAL). With io_uring they keep the file that they wait for, which is open until something
- * happens there, or they are cancelled. So who wants to end their wait calls filch_shutdown first, or cancels them. Whatever a task of the
- * runtime has begun is with the file that has the number now, not with the next one. (close(2), or a plain thread that closes, is not known to
- * the runtime: an operation that the kernel has not been told of yet may meet the next file.) io_uring lets go of a file that was written some
+ * happens there, or they are cancelled. So who wants to end their wait calls filch_shutdown first, or cancels them. What a task of the
+ * runtime has begun to receive, send, read, write, accept or poll there is with the file that has the number now, not with the next one; of
+ * other calls, as fsync or splice, and where a plain thread closes it, or close(2) does, that is not sure. io_uring lets go of a file that was written some
  * microseconds later: flock(2), or execve(2) of it, may meet it until then. @return 0 or -errno.
  * Context: task or any thread, parks. */
 FILCH_API FILCH_PARKS int filch_close(int fd);

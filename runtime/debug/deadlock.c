@@ -4,7 +4,8 @@
  * An arrow leads from a task to each one that must act before it can go on: the holder of the lock it waits for, the children it joins.
  * A task that runs its child in place is not parked itself: it lies below the child on the child's stack, and joins it.
  * Whoever waits for an object that anybody may change (a channel, an event, a semaphore, a condition), or for an in-frame fork, has no arrow. If a task waits for a lock that is held by
- * somebody who is not a task of this runtime, that one may give it back, and there is no deadlock; a task that has ended won't.
+ * somebody who is not a task of this runtime, that one may give it back, and there is no deadlock; a task that has ended won't. (If that was a thread that reads, and tasks read beside it, its end wakes nobody, and nobody
+ * looks again until something has run.)
  *
  * No task moves while this runs: every worker but the caller's is kept asleep (sched/search.c). So stacks, and what lies in them, can be read as they stand. But a thread
  * from outside may wake a task, whose descriptor goes into a queue then. So what a task waits for is copied; once nothing has been woken after that, the copies are

@@ -9,7 +9,8 @@
  * @return false: nobody is there to tell it now */
 bool fl_stall_tell(struct filch_runtime *runtime, struct fl_worker *w, int64_t looked);
 
-/** Before the first stall: a helper reads what a report needs of the program's files, once a process, because that takes longer than a short stall. Never waits. */
+/** Before the first stall: a helper reads what a report needs of the program's files, once a process, because that takes longer than a short stall. Never
+ * waits; but the end of the runtime does, for the helper. */
 void fl_stall_prepare(struct filch_runtime *runtime);
 
 #endif

@@ -109,15 +109,21 @@ static mode_t kind_by_ring(struct fl_task *task, int dir_fd, const char *path)
 }
 
 /* The kernel opens on threads of its own, of which there are few, four a CPU, and a FIFO may keep one for ever: so only some are opened by it at a time that are FIFOs, or
- * may be: of a path that is not in the cache that is not known, and where there are more, it is looked up first. */
+ * may be: of a path that is not in the cache that is not known, and where there are more, it is looked up first. (What is to be made if it is not there is taken for a file.) */
 static int open_by_ring(struct fl_task *task, const struct io_uring_sqe *sqe, mode_t kind)
 {
     _Atomic(uint32_t) *fifos = &task->runtime->fifos;
-    if (kind == 0 && load_relaxed(fifos) >= FIFOS) /* counter */
-        kind = kind_by_ring(task, sqe->fd, (const char *)(uintptr_t)sqe->addr);
+    const char *path = (const char *)(uintptr_t)sqe->addr;
+    int flags = (int)sqe->open_flags, r;
+    if (kind == 0 && flags & O_CREAT)
+        kind = S_IFREG;
+    else if (kind == 0 && load_relaxed(fifos) >= FIFOS) /* counter */
+        kind = kind_by_ring(task, sqe->fd, path);
+    if ((kind == S_IFREG || kind == S_IFDIR) && !(flags & (O_CREAT | O_TRUNC)) && (r = open_now(sqe->fd, path, flags)) >= 0)
+        return r;
     bool fifo = kind == S_IFIFO, counts = fifo || kind == 0;
     bool many = counts && add_relaxed(fifos, 1) >= FIFOS; /* counter */
-    int r = many && fifo ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
+    r = many && fifo ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
     if (counts)
         sub_relaxed(fifos, 1); /* counter */
     return r;

@@ -31,7 +31,8 @@ int fl_op_pause(int64_t *pause);
  * so when it was polled for this call before, and is ready all the same, first a pause. @param pause 0 before the first */
 int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable, int64_t *pause);
 
-/** For who closes a descriptor, before: what the task's runtime has begun with it is the kernel's by then; where fl_op_polls, those who wait for it are told -EBADF. */
+/** For who closes a descriptor, before: what the task's runtime has queued for it the kernel is told of (what it carries out on threads of its own may
+ * still look the number up later); where fl_op_polls, those who wait for it are told -EBADF. */
 void fl_op_closing(const struct fl_task *task, int fd);
 /** And after, where fl_op_polls: the same for those who came meanwhile. */
 void fl_op_closed(const struct fl_task *task, int fd);

@@ -170,6 +170,8 @@ static int connect_(struct fl_task *task, const struct io_uring_sqe *sqe)
     return r;
 }
 
+#define SPLICE_FLAGS ((unsigned)(SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT))
+
 /* What splice(2) says before it waits for anything. @return 0 or -errno */
 static int splice_error(const struct io_uring_sqe *sqe)
 {
@@ -183,29 +185,40 @@ static int splice_error(const struct io_uring_sqe *sqe)
     if ((from && sqe->splice_off_in != UINT64_MAX) || (to && sqe->off != UINT64_MAX))
         return -ESPIPE;
     bool itself = from && to && in.st_ino == out.st_ino && in.st_dev == out.st_dev;
-    return (from || to) && !itself ? 0 : -EINVAL;
+    bool appends = !to && out_flags & O_APPEND;
+    return (from || to) && !itself && !appends && !(sqe->splice_flags & ~SPLICE_FLAGS) ? 0 : -EINVAL;
 }
 
-/* A terminal waits, whatever SPLICE_F_NONBLOCK says, unless it is in non-blocking mode. @return a descriptor to use in its place, which the caller closes; -1: none is needed */
-static int terminal_anew(int fd)
+/* A terminal waits, whatever SPLICE_F_NONBLOCK says, unless it is in non-blocking mode: *fd becomes one that is, which the caller closes. @return 0 or -errno */
+static int terminal_anew(int *fd)
 {
-    int flags = isatty(fd) ? fcntl(fd, F_GETFL) : O_NONBLOCK;
-    int r = flags & O_NONBLOCK ? -1 : open_anew(fd, flags);
-    if (r != -1 && r < 0)
-        fl_request_never_wait(fd);
-    return r < 0 ? -1 : r;
+    int flags = isatty(*fd) ? fcntl(*fd, F_GETFL) : O_NONBLOCK;
+    int r = flags & O_NONBLOCK ? FL_REQUEST_UNKNOWN : open_anew(*fd, flags);
+    if (r == FL_REQUEST_UNKNOWN) {
+        if (!(flags & O_NONBLOCK))
+            fl_request_never_wait(*fd);
+        return 0;
+    }
+    if (r >= 0)
+        *fd = r;
+    return r < 0 ? r : 0;
 }
 
 static int try_splice(const struct io_uring_sqe *sqe)
 {
-    struct io_uring_sqe now = *sqe;
-    int in = terminal_anew(sqe->splice_fd_in), out = terminal_anew(sqe->fd);
-    now.splice_fd_in = in < 0 ? sqe->splice_fd_in : in;
-    now.fd = out < 0 ? sqe->fd : out;
-    int r = fl_request_try(&now);
-    if (in >= 0)
+    int in = sqe->splice_fd_in, out = sqe->fd;
+    int r = terminal_anew(&in);
+    if (r == 0)
+        r = terminal_anew(&out);
+    if (r == 0) {
+        struct io_uring_sqe now = *sqe;
+        now.splice_fd_in = in;
+        now.fd = out;
+        r = fl_request_try(&now);
+    }
+    if (in != sqe->splice_fd_in)
         close(in);
-    if (out >= 0)
+    if (out != sqe->fd)
         close(out);
     return r;
 }

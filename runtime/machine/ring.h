@@ -99,7 +99,7 @@ int fl_uring_init(struct fl_ring *ring);
 void fl_uring_fini(struct fl_ring *ring);
 int fl_uring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
 int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op, bool may_submit);
-/** The descriptor is about to be closed: the kernel is told of what is queued and names it. @return 0, or -errno: not of all */
+/** The descriptor is about to be closed: the kernel is told of what is queued and names it first. Waits for nobody. @return 0, or -errno: not of all, ask again */
 int fl_uring_closing(struct fl_ring *ring, int fd);
 int fl_uring_flush(struct fl_ring *ring);
 void fl_uring_flush_try(struct fl_ring *ring);

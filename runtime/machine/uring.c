@@ -18,9 +18,9 @@
  *   3. A multishot poll on wake_fd stands whenever the owner sleeps, or its end is in the queue. The eventfd is never read: each write to it posts a completion anyway.
  *   4. A ring is not closed before every operation of a caller has been told of (fl_ring_inflight; a carrier that
  *      exits with operations in flight has them cancelled by the kernel).
- *   5. What is queued is submitted by carriers of the runtime alone. Its completions come out on the thread that has submitted it, and so do the signals that it raises (SIGPIPE, SIGXFSZ):
- *      a thread of the program would be killed by what it never did, or keep others waiting for as long as it does not enter the kernel. Such a thread cancels by a call of its own, or leaves
- *      the request to the owner.
+ *   5. What is queued is submitted by threads of the runtime, which block all signals. Its completions come out on the thread that has submitted it, and so do the signals that it
+ *      raises (SIGPIPE, SIGXFSZ): a thread of the program would be killed by what it never did, or keep others waiting for as long as it does not enter the kernel. Such a thread cancels
+ *      by a call of its own, or leaves the request to the owner; only where the queue is full it submits, too.
  *   6. Nobody but the owner takes the last wake poll's end: another thread first sees a new one stand, or leaves the end, and what came after it, where it is. There it
  *      ends the owner's sleep, who arms a new one before the next.
  *
@@ -140,34 +140,29 @@ static int cancel_at_once(struct fl_ring *ring, struct fl_ring_op *op)
 
 int fl_uring_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op, bool may_submit)
 {
-    int error = -EAGAIN;
+    int error = 0;
     if (!may_submit && !is_queued_locked(ring, op) && cancel_at_once(ring, op) == 0)
         return 0;
-    struct io_uring_sqe *slot = may_submit ? entry_locked(ring, &error) : io_uring_get_sqe(&ring->uring);
-    if (slot) {
-        io_uring_prep_cancel(slot, op, 0);
-        io_uring_sqe_set_data(slot, NULL);
-        store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
-        if (!may_submit || submit_locked(ring) < 0)
-            fl_ring_wake(ring); /* its owner does it, if it is asleep */
-        return 0;
-    }
-    fl_ring_wake(ring);
-    return is_queued_locked(ring, op) || cancel_at_once(ring, op) < 0 ? error : 0; /* the kernel takes no more entries now */
-}
-
-static bool names(const struct io_uring_sqe *sqe, int fd)
-{
-    return sqe->fd == fd || (sqe->opcode == IORING_OP_SPLICE && sqe->splice_fd_in == fd);
+    struct io_uring_sqe *slot = may_submit ? NULL : io_uring_get_sqe(&ring->uring);
+    bool leave = slot != NULL; /* to the owner */
+    if (!slot && !(slot = entry_locked(ring, &error)))
+        return is_queued_locked(ring, op) || cancel_at_once(ring, op) < 0 ? error : 0; /* the kernel takes no more entries now */
+    io_uring_prep_cancel(slot, op, 0);
+    io_uring_sqe_set_data(slot, NULL);
+    store_relaxed(&ring->queued, io_uring_sq_ready(&ring->uring)); /* hint: as above */
+    if (leave || submit_locked(ring) < 0)
+        fl_ring_wake(ring); /* if it is asleep */
+    return 0;
 }
 
 int fl_uring_closing(struct fl_ring *ring, int fd)
 {
     bool named = false;
     int r = 0;
-    fl_lock_take(&ring->lock);
+    if (!fl_lock_try(&ring->lock))
+        return -EBUSY; /* somebody submits, and may be held up in the kernel */
     for (unsigned i = 0; i < io_uring_sq_ready(&ring->uring) && !named; i++)
-        named = names(queued_locked(ring, i), fd);
+        named = queued_locked(ring, i)->fd == fd;
     if (named)
         r = submit_locked(ring);
     fl_lock_give(&ring->lock);

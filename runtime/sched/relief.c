@@ -173,12 +173,13 @@ static void end_rest(struct fl_worker *w)
     fl_lock_give(&w->runtime->monitor.lock);
 }
 
-/* At most until then, if there is anything to trim. */
-static void sleep_until(struct fl_worker *w, int64_t trim_at)
+/* At most until `trim_at`, if there is anything to trim. @return whether that is due: it was not called meanwhile */
+static bool sleep_or_trim(struct fl_worker *w, int64_t trim_at)
 {
     int64_t timer = load_relaxed(&w->wheel.next); /* own: nobody adds timers here but tasks that run here */
     bool trims = trim_at < timer && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP);
     fl_ring_sleep_punctually(&w->ring, until(trims ? trim_at : timer));
+    return trims && trim_at <= fl_clock() && load_acquire(&w->duty) == FL_DUTY_REST; /* [duty] pairs with fl_relief_call */
 }
 
 /* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
@@ -188,6 +189,7 @@ static struct fl_task *rest(struct fl_worker *w)
     int64_t trim_at = fl_clock() + FL_TRIM_AFTER;
     fl_stack_share(&w->stacks, TRIM_KEEP);
     do {
+        bool trims = false;
         own_events(w);
         fl_relief_hand_over(w);
         if ((task = fl_inject_pop(&w->pinned)))
@@ -195,9 +197,9 @@ static struct fl_task *rest(struct fl_worker *w)
         begin_rest(w);
         if (load_acquire(&w->duty) == FL_DUTY_REST &&      /* [duty] pairs with fl_relief_call */
             load_relaxed(&w->runtime->state) != FL_ENDING) /* hint: who ends the runtime wakes it afterwards */
-            sleep_until(w, trim_at);
+            trims = sleep_or_trim(w, trim_at);
         end_rest(w);
-        if (trim_at <= fl_clock()) {
+        if (trims) {
             fl_stack_trim(&w->stacks, TRIM_KEEP);
             trim_at = INT64_MAX;
         }

@@ -323,7 +323,8 @@ int fl_scope_cancelled(struct fl_task *task)
 /* Where there are no reliefs nobody fires the timers of a worker that computes: whoever asks finds out by himself. */
 static int look_at_deadlines(struct fl_task *task)
 {
-    if (filch_deadline() > fl_clock())
+    int64_t earliest = filch_deadline();
+    if (earliest == FILCH_NEVER || earliest > fl_clock())
         return 0;
     for (struct filch_scope *scope = task->head.inner_; scope; scope = scope->parent_) {
         uint32_t state = load_acquire(fl_scope_state(scope)); /* [ready] pairs with prepare_slow */

@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sched.h>
 
+#define UNASKED_PAUSE 1000000 /* ns */
+
 struct room {
     struct fl_ring_op op;
     struct fl_ring *ring; /* NULL: none */
@@ -67,6 +69,16 @@ static int stand(filch_case *c, struct fl_task *task, int32_t won)
     return 0;
 }
 
+/* io_uring tells of POLLRDHUP to who has not asked, too, at once and again and again: then the select looks after a while whether there is more. */
+static int asked_for(const filch_case *c, int result)
+{
+    int asked = result & (c->events_ | POLLERR | POLLHUP | POLLNVAL);
+    if (result <= 0 || asked)
+        return result < 0 ? result : asked;
+    filch_sleep(UNASKED_PAUSE);
+    return -EINTR;
+}
+
 static const struct fl_why ends = {.name = "poll"};
 
 static void leave(filch_case *c, bool won)
@@ -76,9 +88,8 @@ static void leave(filch_case *c, bool won)
         while (!filch_event_is_set(&room->ended) && fl_ring_cancel(room->ring, &room->op) < 0)
             sched_yield(); /* neither an entry nor memory for another way to say it: soon */
         fl_event_wait_surely(&room->ended, &ends);
-        int asked = room->result & (c->events_ | POLLERR | POLLHUP | POLLNVAL); /* io_uring tells of POLLRDHUP to who has not asked, too */
         if (won)
-            c->result = room->result > 0 && asked ? asked : room->result;
+            c->result = asked_for(c, room->result);
     }
 }
 

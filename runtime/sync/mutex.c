@@ -39,7 +39,8 @@ struct waiter {
     struct waiter *next;
     struct fl_task *task;
     unsigned tries;
-    bool given; /* the mutex was handed over */
+    bool given;  /* the mutex was handed over */
+    bool pinned; /* only one worker can run it */
 };
 
 static _Atomic(uint32_t) *word_of(filch_mutex *mutex)
@@ -100,7 +101,7 @@ static FL_NOINLINE void lock_slow(filch_mutex *mutex, const void *self)
             fl_relax();
     }
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
-    struct waiter w = {.task = task};
+    struct waiter w = {.task = task, .pinned = task->flags & FL_TASK_PINNED};
     fl_wake_arm(task, false);
     for (;;) {
         uint32_t word = lock(mutex);
@@ -157,18 +158,13 @@ static bool is_wanted(uint32_t word)
     return word & LOCKED || (word & (QUEUED | WAKING)) == QUEUED;
 }
 
-static bool is_pinned(const struct waiter *w)
-{
-    return w->task->flags & FL_TASK_PINNED;
-}
-
 /* Takes those out of the list, which is not empty, whom an unlock wakes: the first if it was promised the mutex; else all up to the first that is not pinned.
  * @return linked by `next` */
 static struct waiter *call_waiters(filch_mutex *mutex)
 {
     struct waiter *first = mutex->head_, *last = first;
     first->given = first->tries > 1;
-    while (!first->given && is_pinned(last) && last->next)
+    while (!first->given && last->pinned && last->next)
         last = last->next;
     mutex->head_ = last->next;
     last->next = NULL;

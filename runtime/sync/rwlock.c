@@ -28,6 +28,7 @@ struct turn {
     unsigned tries;
     bool given;   /* the lock was handed over */
     bool counted; /* in waking_ */
+    bool pinned;  /* only one worker can run it */
 };
 
 static struct turn *turn_of(struct fl_waiter *w)
@@ -128,7 +129,8 @@ static FL_NOINLINE void take_slow(filch_rwlock *rwlock, uint32_t kind)
             return;
     }
     struct fl_task stand_in, *task = fl_waiter(&stand_in);
-    struct turn turn = {.waiter = {.task = task, .kind = kind, .data = (void *)(uintptr_t)fl_caller()}};
+    struct turn turn = {.waiter = {.task = task, .kind = kind, .data = (void *)(uintptr_t)fl_caller()},
+                        .pinned = task->flags & FL_TASK_PINNED};
     do {
         fl_wake_arm(task, false);
         if (take_or_stand(rwlock, &turn)) {
@@ -164,11 +166,6 @@ bool filch_rwlock_try_write(filch_rwlock *rwlock)
     return try_take(rwlock, WRITER);
 }
 
-static bool is_pinned(const struct fl_waiter *w)
-{
-    return w->task->flags & FL_TASK_PINNED;
-}
-
 static void hand_over(filch_rwlock *rwlock, struct fl_waiter *w)
 {
     rwlock->coming_++;
@@ -187,7 +184,7 @@ static struct fl_waiter *pass_on(filch_rwlock *rwlock)
     struct fl_waitq *q = FL_WAITQ(rwlock);
     struct fl_waiter *first = fl_waitq_first(q), *woken = NULL, **end = &woken, *next;
     bool promised = first && turn_of(first)->tries > 1;
-    while (!promised && first && is_pinned(first))
+    while (!promised && first && turn_of(first)->pinned)
         first = first->next;
     bool given = promised || (first && rwlock->waking_ > 0 && is_overdue(rwlock)), before = !given;
     if (rwlock->waking_ > 0 && !given)
@@ -197,11 +194,11 @@ static struct fl_waiter *pass_on(filch_rwlock *rwlock)
         if (!before && w != first && (w->kind == WRITER || first->kind == WRITER))
             break;
         before = before && w != first;
-        if (given && w != first && is_pinned(w))
+        if (given && w != first && turn_of(w)->pinned)
             continue;
         fl_waitq_remove(q, w);
         turn_of(w)->given = given;
-        turn_of(w)->counted = !given && !is_pinned(w);
+        turn_of(w)->counted = !given && !turn_of(w)->pinned;
         rwlock->waking_ += turn_of(w)->counted;
         if (given)
             hand_over(rwlock, w);

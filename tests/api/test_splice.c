@@ -361,10 +361,13 @@ static int poll_half(void *arg)
     while (filch_send(ends[0], much, sizeof much, MSG_DONTWAIT) > 0)
         ;
     must(filch_shutdown(ends[1], SHUT_WR) == 0 && filch_poll(ends[0], POLLIN) == POLLIN);
+    filch_case c = filch_case_fd(ends[0], POLLOUT);
     {
         FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
         must(filch_poll(ends[0], POLLOUT) == -ETIMEDOUT);
     }
+    FILCH_SCOPE_UNTIL(soon, filch_after(FILCH_MSEC(5)));
+    must(filch_select(&c, 1) == -ETIMEDOUT);
     close_pair(ends);
     return 0;
 }
