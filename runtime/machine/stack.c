@@ -113,6 +113,7 @@ struct size_class {
     struct fl_lock lock;
     struct fl_stack *chains;     /* [lock] the pool of live stacks: a LIFO of chains */
     _Atomic(uint64_t) pooled;    /* stacks in them; written under the lock */
+    uint64_t least;              /* of these at any time since the last look; [lock] */
     struct fl_list fresh, spare; /* [lock] */
     size_t arena_bytes;          /* [lock] of the next one */
 } FL_ALIGN_LINE;
@@ -122,6 +123,7 @@ struct fl_stacks {
     _Atomic(struct fl_stack_arena *) arenas;
     _Atomic(uint64_t) made, guarded, bytes;
     _Atomic(uint32_t) lookers, trimming;
+    int64_t looked;         /* when it was last looked which stacks of the pool are not needed, ns; [trim] */
     _Atomic(int) kind;      /* enum filch_guard_kind of new stacks */
     _Atomic(bool) populate; /* the kernel knows MADV_POPULATE_WRITE */
     bool bulk;              /* process_madvise on ourselves takes any advice */
@@ -193,7 +195,8 @@ static struct fl_stack *pool_take(struct size_class *class)
     struct fl_stack *chain = class->chains;
     if (chain) {
         class->chains = chain->chain;
-        sub_relaxed(&class->pooled, chain->run); /* own: under the lock */
+        uint64_t left = sub_relaxed(&class->pooled, chain->run) - chain->run; /* own: under the lock */
+        class->least = left < class->least ? left : class->least;
     }
     fl_lock_give(&class->lock);
     return chain;
@@ -747,12 +750,23 @@ static struct fl_stack *surplus(struct fl_stack_cache *cache, unsigned cls, unsi
     return chain;
 }
 
+/* @return false: somebody else trims */
+static bool begin_trim(struct fl_stacks *stacks)
+{
+    return !exchange_acquire(&stacks->trimming, 1); /* [trim] pairs with end_trim */
+}
+
+static void end_trim(struct fl_stacks *stacks)
+{
+    store_release(&stacks->trimming, 0); /* [trim] pairs with begin_trim */
+}
+
 size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t most)
 {
     struct fl_stacks *stacks = cache->stacks;
     size_t trimmed = 0;
     int saved = errno;
-    if (exchange_acquire(&stacks->trimming, 1)) /* [trim] pairs with the store below */
+    if (!begin_trim(stacks))
         return 0;
     for (unsigned cls = 0; cls < FL_STACK_CLASSES && trimmed < most; cls++) {
         struct fl_stack *chain;
@@ -767,7 +781,63 @@ size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t mo
             trimmed += run;
         }
     }
-    store_release(&stacks->trimming, 0); /* [trim] pairs with the exchange above */
+    end_trim(stacks);
+    errno = saved;
+    return trimmed;
+}
+
+/* How many of a class nobody has needed since the last look. */
+static uint64_t unused(struct size_class *class)
+{
+    fl_lock_take(&class->lock);
+    uint64_t least = class->least;
+    fl_lock_give(&class->lock);
+    return least;
+}
+
+static void look_anew(struct size_class *class)
+{
+    fl_lock_take(&class->lock);
+    class->least = load_relaxed(&class->pooled); /* own: the lock */
+    fl_lock_give(&class->lock);
+}
+
+/* Up to `most` of a class's pool. */
+static size_t trim_pool(struct fl_stacks *stacks, struct size_class *class, uint64_t most)
+{
+    size_t trimmed = 0;
+    struct fl_stack *chain;
+    while (trimmed < most && (chain = pool_take(class))) {
+        unsigned run = chain->run, want = run < most - trimmed ? run : (unsigned)(most - trimmed);
+        if (want < run) {
+            struct fl_stack *rest = cut(chain, run, want);
+            pool_put(class, rest);
+        }
+        if (!trim_chain(stacks, chain)) {
+            pool_put(class, chain);
+            break;
+        }
+        trimmed += want;
+    }
+    return trimmed;
+}
+
+size_t fl_stack_trim_unused(struct fl_stack_cache *cache, unsigned keep, int64_t now)
+{
+    struct fl_stacks *stacks = cache->stacks;
+    size_t trimmed = 0;
+    int saved = errno;
+    if (!begin_trim(stacks))
+        return 0;
+    bool due = now - stacks->looked >= FL_TRIM_AFTER;
+    stacks->looked = due ? now : stacks->looked;
+    for (unsigned cls = 0; due && cls < FL_STACK_CLASSES; cls++) {
+        struct size_class *class = &stacks->classes[cls];
+        uint64_t least = unused(class);
+        trimmed += least > keep ? trim_pool(stacks, class, least - keep) : 0;
+        look_anew(class);
+    }
+    end_trim(stacks);
     errno = saved;
     return trimmed;
 }

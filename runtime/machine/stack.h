@@ -34,7 +34,7 @@ struct fl_stack {
     uint8_t guard;                /**< enum filch_guard_kind: what guards this stack */
 };
 
-#define FL_TRIM_AFTER 1000000000 /**< ns of sleep after which its owner gives the memory of spare stacks back */
+#define FL_TRIM_AFTER 1000000000 /**< ns of sleep, or of not being needed, after which spare stacks give their memory back */
 
 /** All stacks of one runtime. */
 struct fl_stacks;
@@ -99,6 +99,9 @@ FL_INLINE void fl_stack_put(struct fl_stack_cache *cache, struct fl_stack *stack
 size_t fl_stack_trim(struct fl_stack_cache *cache, unsigned keep);
 /** The same, but stops after about `most` stacks (at least one chain), for a caller that must not be away for long. */
 size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t most);
+/** The same for those of the shared pool alone that nobody has needed for FL_TRIM_AFTER, for who rests while others work. Before that time has passed since the last look, of whoever, it
+ * does nothing. @param now ns */
+size_t fl_stack_trim_unused(struct fl_stack_cache *cache, unsigned keep, int64_t now);
 /** Whether fl_stack_trim would have something to do. */
 bool fl_stack_trim_wanted(const struct fl_stack_cache *cache, unsigned keep);
 
