@@ -109,9 +109,11 @@ FILCH_API void filch_cond_broadcast(filch_cond *cond);
 typedef struct filch_rwlock {
     uint32_t lock_;
     int32_t readers_;
+    uint32_t waking_, passed_;
     const void *writer_;
     void *first_, *last_;
-    uint32_t waking_, coming_, passed_, outsiders_;
+    uint32_t coming_, outsiders_;
+    int64_t since_;
 } filch_rwlock;
 
 /** Locks for reading; waits behind writers that wait. Not to be taken twice by the same task: a writer in between would wait for ever.
