@@ -150,7 +150,7 @@ static json_t *own_size(const json_t *params, const json_t *common)
 
 static void print_entry(const struct compare_trial *trial, const struct compare_entry *entry)
 {
-    char name[160], params[100] = "", value[24], wall[24], cpu[24], low[24], middle[24], high[24];
+    char name[160], params[100] = "", value[24], wall[24], cpu[24], low[24], middle[24], high[24], spread[24] = "-";
     json_t *own = own_size(entry->params, trial->params);
     compare_params_text(own, params, sizeof params);
     json_decref(own);
@@ -160,8 +160,9 @@ static void print_entry(const struct compare_trial *trial, const struct compare_
         printf("  %-34s %s\n", name, entry->status == COMPARE_TIMEOUT ? "not done in time (--limit)" : entry->why);
         return;
     }
-    printf("  %-34s %11s %6.1f %% %10s %10s %9.1f", name, figure(value, values.median),
-           values.median > 0 ? 100 * (values.max - values.min) / values.median : 0,
+    if (json_array_size(entry->runs) > 1) /* one run has none */
+        snprintf(spread, sizeof spread, "%.1f %%", values.median > 0 ? 100 * (values.max - values.min) / values.median : 0);
+    printf("  %-34s %11s %8s %10s %10s %9.1f", name, figure(value, values.median), spread,
            figure(wall, compare_summarize(entry->runs, "wall_ms").median), figure(cpu, compare_summarize(entry->runs, "cpu_ms").median),
            compare_summarize(entry->runs, "peak_rss").median / (1 << 20));
     if (entry->verdict)

@@ -17,6 +17,7 @@
 
 struct summary {
     double min, median, max;
+    size_t count;
 };
 
 static struct summary summarize(const double *values, size_t count)
@@ -26,7 +27,7 @@ static struct summary summarize(const double *values, size_t count)
     if (sorted && count) {
         memcpy(sorted, values, count * sizeof *sorted);
         bench_sort(sorted, count);
-        summary = (struct summary){sorted[0], bench_median(sorted, count), sorted[count - 1]};
+        summary = (struct summary){sorted[0], bench_median(sorted, count), sorted[count - 1], count};
     }
     free(sorted);
     return summary;
@@ -110,7 +111,7 @@ static void text_row(const char *name, struct summary s)
     double scale = s.median < 0 ? -s.median : s.median;
     int digits = scale >= 1000 ? 0 : scale >= 100 ? 1 : scale >= 10 ? 2 : 3;
     printf("  %-34s %12.*f %12.*f %12.*f", name, digits, s.min, digits, s.median, digits, s.max);
-    if (s.min > 0)
+    if (s.min > 0 && s.count > 1) /* one run has none */
         printf(" %9.1f %%\n", 100 * (s.max - s.min) / s.min);
     else
         printf(" %9s\n", "-");
