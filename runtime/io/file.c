@@ -100,32 +100,31 @@ static int open_now(int dir_fd, const char *path, int flags)
     return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
 }
 
-static mode_t kind_by_ring(struct fl_task *task, int dir_fd, const char *path)
+/* Of what is not known to be no FIFO: in non-blocking mode none of them waits. What is no file after all is opened once more. */
+static int open_if_file(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
-    struct statx statx;
-    struct io_uring_sqe sqe;
-    io_uring_prep_statx(&sqe, dir_fd, path, 0, STATX_TYPE, &statx);
-    return fl_op_run(task, &sqe, true) == 0 ? statx.stx_mode & S_IFMT : 0;
+    struct io_uring_sqe now = *sqe;
+    struct stat stat;
+    now.open_flags |= O_NONBLOCK;
+    int fd = fl_op_run(task, &now, true);
+    if (fd < 0)
+        return fd == -ENXIO || fd == -EAGAIN ? fl_standin_run(task, sqe, true) : fd;
+    if (fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode)) && fcntl(fd, F_SETFL, sqe->open_flags) == 0)
+        return fd;
+    close(fd);
+    return fl_standin_run(task, sqe, true);
 }
 
 /* The kernel opens on threads of its own, of which there are few, four a CPU, and a FIFO may keep one for ever: so only some are opened by it at a time that are FIFOs, or
- * may be: of a path that is not in the cache that is not known, and where there are more, it is looked up first. (What is to be made if it is not there is taken for a file.) */
+ * may be, since of a path that is not in the cache that is not known. */
 static int open_by_ring(struct fl_task *task, const struct io_uring_sqe *sqe, mode_t kind)
 {
     _Atomic(uint32_t) *fifos = &task->runtime->fifos;
-    const char *path = (const char *)(uintptr_t)sqe->addr;
-    int flags = (int)sqe->open_flags, r;
-    if (kind == 0 && flags & O_CREAT)
-        kind = S_IFREG;
-    else if (kind == 0 && load_relaxed(fifos) >= FIFOS) /* counter */
-        kind = kind_by_ring(task, sqe->fd, path);
-    if ((kind == S_IFREG || kind == S_IFDIR) && !(flags & (O_CREAT | O_TRUNC)) && (r = open_now(sqe->fd, path, flags)) >= 0)
-        return r;
-    bool fifo = kind == S_IFIFO, counts = fifo || kind == 0;
-    bool many = counts && add_relaxed(fifos, 1) >= FIFOS; /* counter */
-    r = many && fifo ? fl_standin_run(task, sqe, true) : fl_op_run(task, sqe, true);
-    if (counts)
-        sub_relaxed(fifos, 1); /* counter */
+    if (kind != 0 && kind != S_IFIFO)
+        return fl_op_run(task, sqe, true);
+    bool many = add_relaxed(fifos, 1) >= FIFOS; /* counter */
+    int r = !many ? fl_op_run(task, sqe, true) : kind == S_IFIFO ? fl_standin_run(task, sqe, true) : open_if_file(task, sqe);
+    sub_relaxed(fifos, 1); /* counter */
     return r;
 }
 

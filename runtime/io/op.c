@@ -38,9 +38,9 @@
 #define RESTART_FIRST 512
 #define RESTART_LAST 516
 
-#define SUBMIT_TURNS 1000 /* then who closes a descriptor goes on, though the kernel takes nothing */
-#define PAUSE_FIRST 50000 /* ns */
-#define PAUSE_MAX 5000000 /* ns: how late a wait that can only look may end */
+#define SUBMIT_FOR 1000000000 /* ns; then who closes a descriptor goes on, though not all is submitted */
+#define PAUSE_FIRST 50000     /* ns */
+#define PAUSE_MAX 5000000     /* ns: how late a wait that can only look may end */
 
 struct op {
     union {
@@ -300,12 +300,14 @@ int fl_op_await(struct fl_task *task, int fd, unsigned events, bool cancellable,
     return fl_op_poll(task, fd, events, cancellable);
 }
 
-/* What is queued and names the descriptor is for the file that has the number now. The kernel may take nothing while completions have no room. */
+/* What is queued and names the descriptor is for the file that has the number now. Somebody may be submitting it, held up in the kernel, or the kernel take nothing while
+ * completions have no room. */
 static void submit_before_close(struct fl_ring *ring, int fd)
 {
-    for (int turn = 0; fl_ring_queued(ring) > 0 && fl_uring_closing(ring, fd) < 0 && turn < SUBMIT_TURNS; turn++) {
+    int64_t end = INT64_MAX;
+    for (unsigned turn = 0; fl_ring_queued(ring) > 0 && fl_uring_closing(ring, fd) < 0 && fl_clock() < end; turn = fl_lock_pause(turn)) {
+        end = turn == 0 ? fl_clock() + SUBMIT_FOR : end;
         fl_ring_reap(ring, ring == &fl_self()->ring);
-        sched_yield();
     }
 }
 

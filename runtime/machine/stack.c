@@ -113,7 +113,6 @@ struct size_class {
     struct fl_lock lock;
     struct fl_stack *chains;     /* [lock] the pool of live stacks: a LIFO of chains */
     _Atomic(uint64_t) pooled;    /* stacks in them; written under the lock */
-    uint64_t least;              /* of these at any time since the last look; [lock] */
     struct fl_list fresh, spare; /* [lock] */
     size_t arena_bytes;          /* [lock] of the next one */
 } FL_ALIGN_LINE;
@@ -123,7 +122,6 @@ struct fl_stacks {
     _Atomic(struct fl_stack_arena *) arenas;
     _Atomic(uint64_t) made, guarded, bytes;
     _Atomic(uint32_t) lookers, trimming;
-    int64_t looked;         /* when it was last looked which stacks of the pool are not needed, ns; [trim] */
     _Atomic(int) kind;      /* enum filch_guard_kind of new stacks */
     _Atomic(bool) populate; /* the kernel knows MADV_POPULATE_WRITE */
     bool bulk;              /* process_madvise on ourselves takes any advice */
@@ -195,8 +193,7 @@ static struct fl_stack *pool_take(struct size_class *class)
     struct fl_stack *chain = class->chains;
     if (chain) {
         class->chains = chain->chain;
-        uint64_t left = sub_relaxed(&class->pooled, chain->run) - chain->run; /* own: under the lock */
-        class->least = left < class->least ? left : class->least;
+        sub_relaxed(&class->pooled, chain->run); /* own: under the lock */
     }
     fl_lock_give(&class->lock);
     return chain;
@@ -522,32 +519,6 @@ void fl_stack_cache_fini(struct fl_stack_cache *cache)
     fl_stack_cache_init(cache, cache->stacks);
 }
 
-/* Cuts a chain of `run` stacks after the first `keep` (at least one) and returns the rest, itself a chain. */
-static struct fl_stack *cut(struct fl_stack *chain, unsigned run, unsigned keep)
-{
-    struct fl_stack *last = chain;
-    for (unsigned i = 1; i < keep; i++)
-        last = last->next;
-    struct fl_stack *rest = last->next;
-    last->next = NULL;
-    chain->run = (uint16_t)keep;
-    rest->run = (uint16_t)(run - keep);
-    return rest;
-}
-
-void fl_stack_share(struct fl_stack_cache *cache, unsigned keep)
-{
-    for (unsigned cls = 0; cls < FL_STACK_CLASSES; cls++) {
-        struct size_class *class = &cache->stacks->classes[cls];
-        if (cache->full[cls])
-            pool_put(class, cache->full[cls]);
-        cache->full[cls] = NULL;
-        if (cache->count[cls] > keep)
-            pool_put(class, cut(cache->free[cls], cache->count[cls], keep));
-        cache->count[cls] = cache->count[cls] < keep ? cache->count[cls] : keep;
-    }
-}
-
 FL_NOINLINE struct fl_stack *fl_stack_get_slow(struct fl_stack_cache *cache, unsigned cls)
 {
     int saved = errno;
@@ -711,6 +682,19 @@ static bool trim_chain(struct fl_stacks *stacks, struct fl_stack *chain)
     return !looked_at;
 }
 
+/* Cuts a chain of `run` stacks after the first `keep` (at least one) and returns the rest, itself a chain. */
+static struct fl_stack *cut(struct fl_stack *chain, unsigned run, unsigned keep)
+{
+    struct fl_stack *last = chain;
+    for (unsigned i = 1; i < keep; i++)
+        last = last->next;
+    struct fl_stack *rest = last->next;
+    last->next = NULL;
+    chain->run = (uint16_t)keep;
+    rest->run = (uint16_t)(run - keep);
+    return rest;
+}
+
 static unsigned cached(const struct fl_stack_cache *cache, unsigned cls)
 {
     return cache->count[cls] + (cache->full[cls] ? cache->full[cls]->run : 0);
@@ -750,23 +734,12 @@ static struct fl_stack *surplus(struct fl_stack_cache *cache, unsigned cls, unsi
     return chain;
 }
 
-/* @return false: somebody else trims */
-static bool begin_trim(struct fl_stacks *stacks)
-{
-    return !exchange_acquire(&stacks->trimming, 1); /* [trim] pairs with end_trim */
-}
-
-static void end_trim(struct fl_stacks *stacks)
-{
-    store_release(&stacks->trimming, 0); /* [trim] pairs with begin_trim */
-}
-
 size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t most)
 {
     struct fl_stacks *stacks = cache->stacks;
     size_t trimmed = 0;
     int saved = errno;
-    if (!begin_trim(stacks))
+    if (exchange_acquire(&stacks->trimming, 1)) /* [trim] pairs with the store below */
         return 0;
     for (unsigned cls = 0; cls < FL_STACK_CLASSES && trimmed < most; cls++) {
         struct fl_stack *chain;
@@ -781,63 +754,7 @@ size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t mo
             trimmed += run;
         }
     }
-    end_trim(stacks);
-    errno = saved;
-    return trimmed;
-}
-
-/* How many of a class nobody has needed since the last look. */
-static uint64_t unused(struct size_class *class)
-{
-    fl_lock_take(&class->lock);
-    uint64_t least = class->least;
-    fl_lock_give(&class->lock);
-    return least;
-}
-
-static void look_anew(struct size_class *class)
-{
-    fl_lock_take(&class->lock);
-    class->least = load_relaxed(&class->pooled); /* own: the lock */
-    fl_lock_give(&class->lock);
-}
-
-/* Up to `most` of a class's pool. */
-static size_t trim_pool(struct fl_stacks *stacks, struct size_class *class, uint64_t most)
-{
-    size_t trimmed = 0;
-    struct fl_stack *chain;
-    while (trimmed < most && (chain = pool_take(class))) {
-        unsigned run = chain->run, want = run < most - trimmed ? run : (unsigned)(most - trimmed);
-        if (want < run) {
-            struct fl_stack *rest = cut(chain, run, want);
-            pool_put(class, rest);
-        }
-        if (!trim_chain(stacks, chain)) {
-            pool_put(class, chain);
-            break;
-        }
-        trimmed += want;
-    }
-    return trimmed;
-}
-
-size_t fl_stack_trim_unused(struct fl_stack_cache *cache, unsigned keep, int64_t now)
-{
-    struct fl_stacks *stacks = cache->stacks;
-    size_t trimmed = 0;
-    int saved = errno;
-    if (!begin_trim(stacks))
-        return 0;
-    bool due = now - stacks->looked >= FL_TRIM_AFTER;
-    stacks->looked = due ? now : stacks->looked;
-    for (unsigned cls = 0; due && cls < FL_STACK_CLASSES; cls++) {
-        struct size_class *class = &stacks->classes[cls];
-        uint64_t least = unused(class);
-        trimmed += least > keep ? trim_pool(stacks, class, least - keep) : 0;
-        look_anew(class);
-    }
-    end_trim(stacks);
+    store_release(&stacks->trimming, 0); /* [trim] pairs with the exchange above */
     errno = saved;
     return trimmed;
 }

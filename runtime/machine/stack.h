@@ -34,8 +34,6 @@ struct fl_stack {
     uint8_t guard;                /**< enum filch_guard_kind: what guards this stack */
 };
 
-#define FL_TRIM_AFTER 1000000000 /**< ns of sleep, or of not being needed, after which spare stacks give their memory back */
-
 /** All stacks of one runtime. */
 struct fl_stacks;
 
@@ -59,9 +57,6 @@ void fl_stacks_free(struct fl_stacks *stacks);
 void fl_stack_cache_init(struct fl_stack_cache *cache, struct fl_stacks *stacks);
 /** Gives all to the shared pool. Not on a stack that lies in this cache. */
 void fl_stack_cache_fini(struct fl_stack_cache *cache);
-
-/** Gives all but the newest `keep` (at least one) of a class to the shared pool, for who will not need them soon. */
-void fl_stack_share(struct fl_stack_cache *cache, unsigned keep);
 
 /** The slow part of fl_stack_get: the cache's second list, then the shared pool, else a batch of fresh stacks. NULL: no memory or address space. */
 struct fl_stack *fl_stack_get_slow(struct fl_stack_cache *cache, unsigned cls);
@@ -99,9 +94,6 @@ FL_INLINE void fl_stack_put(struct fl_stack_cache *cache, struct fl_stack *stack
 size_t fl_stack_trim(struct fl_stack_cache *cache, unsigned keep);
 /** The same, but stops after about `most` stacks (at least one chain), for a caller that must not be away for long. */
 size_t fl_stack_trim_some(struct fl_stack_cache *cache, unsigned keep, size_t most);
-/** The same for those of the shared pool alone that nobody has needed for FL_TRIM_AFTER, for who rests while others work. Before that time has passed since the last look, of whoever, it
- * does nothing. @param now ns */
-size_t fl_stack_trim_unused(struct fl_stack_cache *cache, unsigned keep, int64_t now);
 /** Whether fl_stack_trim would have something to do. */
 bool fl_stack_trim_wanted(const struct fl_stack_cache *cache, unsigned keep);
 

@@ -41,8 +41,7 @@
 #define NAP_MIN 50000      /* ns between two looks of a light relief that found nothing ... */
 #define NAP_MAX 400000     /* ... at most */
 #define NAP_CALM 4000000   /* ... while the monitor is calm, and wakes it when something is to be served */
-#define TRIM_KEEP 64       /* stacks a class that nobody has, and that keep their memory while it rests */
-#define SHARE_KEEP 4       /* stacks a class that it keeps while it rests */
+#define TRIM_KEEP 4        /* stacks a class that keep their memory while it rests */
 #define STACK (256 * 1024) /* a carrier's own stack */
 
 int fl_relief_new(struct filch_runtime *runtime)
@@ -174,23 +173,13 @@ static void end_rest(struct fl_worker *w)
     fl_lock_give(&w->runtime->monitor.lock);
 }
 
-/* At most for FL_TRIM_AFTER, if there is anything to trim. @return whether to look what nobody has needed: it was not called meanwhile */
-static bool sleep_or_trim(struct fl_worker *w)
-{
-    int64_t timer = load_relaxed(&w->wheel.next),
-            trim_at = fl_clock() + FL_TRIM_AFTER; /* own: nobody adds timers here but tasks that run here */
-    bool trims = trim_at < timer && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP + SHARE_KEEP);
-    fl_ring_sleep_punctually(&w->ring, until(trims ? trim_at : timer));
-    return trims && trim_at <= fl_clock() && load_acquire(&w->duty) == FL_DUTY_REST; /* [duty] pairs with fl_relief_call */
-}
-
 /* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
 static struct fl_task *rest(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
-    fl_stack_share(&w->stacks, SHARE_KEEP);
+    if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
+        fl_stack_trim(&w->stacks, TRIM_KEEP);
     do {
-        bool trims = false;
         own_events(w);
         fl_relief_hand_over(w);
         if ((task = fl_inject_pop(&w->pinned)))
@@ -198,10 +187,9 @@ static struct fl_task *rest(struct fl_worker *w)
         begin_rest(w);
         if (load_acquire(&w->duty) == FL_DUTY_REST &&      /* [duty] pairs with fl_relief_call */
             load_relaxed(&w->runtime->state) != FL_ENDING) /* hint: who ends the runtime wakes it afterwards */
-            trims = sleep_or_trim(w);
+            fl_ring_sleep_punctually(&w->ring,
+                                     until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
         end_rest(w);
-        if (trims)
-            fl_stack_trim_unused(&w->stacks, TRIM_KEEP, fl_clock());
     } while (load_acquire(&w->duty) == FL_DUTY_REST &&       /* [duty] as above */
              load_relaxed(&w->runtime->state) != FL_ENDING); /* hint: as above */
     return NULL;

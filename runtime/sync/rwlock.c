@@ -4,8 +4,8 @@
  * A reader that finds a writer waiting stands behind it, so writers don't starve; when a writer leaves, all readers up to the next writer are woken at once. Until those who
  * were woken are there, whoever comes may pass them: to hand the lock over to somebody who does not run yet would make all others wait for that, and each turn
  * from then on cost a switch (eight tasks on two workers never came out of it). Who was woken and finds it taken goes back to the head of the queue, and is promised it: the next
- * unlock that can hands it over. But whoever was woken may be long in coming, on a busy worker, and while a queue stands it is passed for some milliseconds only: then its first is promised
- * the lock as well, and whoever comes stands behind. A pinned waiter may be long in coming because only one worker can run it: with it the next is woken, too.
+ * unlock that can hands it over. But whoever was woken may be long in coming, on a busy worker, and while a queue stands it is passed for 2 ms, or 64 times if that takes longer: then its first is
+ * promised the lock as well, and whoever comes stands behind. A pinned waiter may be long in coming because only one worker can run it: with it the next is woken, too, and where nobody else waits all of them are called then.
  *
  * Invariants (under the lock)
  *   1. readers_ > 0 and writer_ exclude each other.
@@ -24,7 +24,7 @@
 
 enum { READER = 0, WRITER = 1 };
 
-#define PASSES 256      /* of those in the queue between two looks at how long that goes on already */
+#define PASSES 64       /* of those in the queue between two looks at how long that goes on already */
 #define OVERDUE 2000000 /* ns of it after which they are promised the lock */
 #define LONG_AGO 1      /* in since_: they are */
 #define LOOKS 3         /* before parking, each after twice as long a pause: in all about what parking and being woken costs */
@@ -59,10 +59,7 @@ static bool is_overdue(const filch_rwlock *rwlock)
 /* So many have passed those in the queue since the last look. @return whether one more may */
 static FL_NOINLINE FL_COLD bool look_how_long(filch_rwlock *rwlock)
 {
-    int64_t now = fl_clock();
-    if (rwlock->since_ == 0)
-        rwlock->since_ = now;
-    else if (!is_overdue(rwlock) && now - rwlock->since_ > OVERDUE)
+    if (!is_overdue(rwlock) && fl_clock() - rwlock->since_ > OVERDUE)
         rwlock->since_ = LONG_AGO;
     rwlock->passed_ = is_overdue(rwlock) ? PASSES : 0;
     return !is_overdue(rwlock) || rwlock->readers_ == 0;
@@ -218,8 +215,9 @@ static FL_NOINLINE struct fl_waiter *pass_on(filch_rwlock *rwlock)
     bool promised = first && turn_of(first)->tries > 1;
     while (!promised && first && turn_of(first)->pinned)
         first = first->next;
-    bool given = promised || (first && rwlock->waking_ > 0 && is_overdue(rwlock)), before = !given;
-    if (rwlock->waking_ > 0 && !given)
+    bool overdue = rwlock->waking_ > 0 && is_overdue(rwlock);
+    bool given = promised || (first && overdue), before = !given;
+    if (rwlock->waking_ > 0 && !given && !overdue)
         return NULL;
     for (struct fl_waiter *w = given ? first : fl_waitq_first(q); w; w = next) {
         next = w->next;
@@ -240,7 +238,7 @@ static FL_NOINLINE struct fl_waiter *pass_on(filch_rwlock *rwlock)
     *end = NULL;
     if (!given) {
         rwlock->passed_ = 0;
-        rwlock->since_ = 0;
+        rwlock->since_ = fl_clock();
     }
     return woken;
 }

@@ -14,7 +14,7 @@
  *   1. A case happens either here, when nobody knows of any wait of this task, or by the one claim of its wait.
  *   2. When filch_select returns, nobody knows of any of its cases: not an object, not a timer, not the kernel.
  *   3. Cases whose leaving parks (descriptors) are left last, when nobody else can claim a wait of this task but by those cases; and those claim only
- *      what a cancel may end, which leaving is not.
+ *      what a cancel may end, which leaving is not (but for the pause after an event that nobody asked for, case_fd.c, which may be cut short).
  *
  * A plain thread that waits for descriptors sleeps in poll(2), with an eventfd among them by which a claimer wakes it instead of its futex. A claimer writes to it
  * after the claim, so a thread that was claimed reads it before it is closed. */

@@ -302,7 +302,7 @@ Test(wait, who_takes_a_reader_writer_lock_again_and_again_starves_nobody)
 
 struct detour {
     filch_rwlock lock;
-    atomic_int computing, over, asked;
+    atomic_int computing, over, asked, written;
 };
 
 static int compute_meanwhile(void *arg)
@@ -328,6 +328,7 @@ static void *write_once(void *arg)
     struct detour *detour = arg;
     atomic_fetch_add(&detour->asked, 1);
     filch_rwlock_write(&detour->lock);
+    atomic_store(&detour->written, 1);
     filch_rwlock_unlock(&detour->lock);
     return NULL;
 }
@@ -348,8 +349,9 @@ Test(wait, readers_pass_a_writer_only_for_a_while_if_one_that_was_woken_does_not
     await_count(&detour.asked, 2);
     usleep(20000);
     filch_rwlock_unlock(&detour.lock);
-    for (int64_t end = filch_after(FILCH_SEC(5)); filch_rwlock_try_read(&detour.lock);) {
-        filch_rwlock_unlock(&detour.lock);
+    for (int64_t end = filch_after(FILCH_SEC(5)); !atomic_load(&detour.written);) {
+        if (filch_rwlock_try_read(&detour.lock))
+            filch_rwlock_unlock(&detour.lock);
         must(filch_now() < end);
     }
     atomic_store(&detour.over, 1);

@@ -328,27 +328,6 @@ Test(stack, a_cache_at_its_end_gives_all_away)
     put_many(got, (unsigned)made);
 }
 
-Test(stack, what_is_shared_others_take)
-{
-    struct fl_stack *of_others[96];
-    struct fl_stack_cache other;
-    put_many(get_many(100), 100);
-    uint64_t made = info().stacks;
-    fl_stack_share(&cache, 4);
-    fl_stack_cache_init(&other, cache.stacks);
-    for (unsigned i = 0; i < 96; i++)
-        cr_assert_not_null(of_others[i] = fl_stack_get(&other, cls));
-    cr_assert_eq(info().stacks, made);
-    put_many(get_many(4), 4);
-    cr_assert_eq(info().stacks, made);
-    fl_stack_share(&cache, 4); /* nothing is left to share */
-    put_many(get_many(4), 4);
-    cr_assert_eq(info().stacks, made);
-    for (unsigned i = 0; i < 96; i++)
-        fl_stack_put(&other, of_others[i]);
-    fl_stack_cache_fini(&other);
-}
-
 Test(stack, trim_gives_memory_back)
 {
     if (FL_ASAN)
@@ -366,37 +345,6 @@ Test(stack, trim_gives_memory_back)
     }
     if (info().guard == FILCH_GUARD_MARKER)
         cr_assert_lt(status("VmPTE"), tables + N * 128 + MIB);
-}
-
-/* Puts them back in chains of 50, of which the pool gets all. */
-static void share_many(struct fl_stack **got, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        fl_stack_put(&cache, got[i]);
-        if (i % 50 == 49 || i == n - 1)
-            fl_stack_share(&cache, 1);
-    }
-    free(got);
-}
-
-Test(stack, what_nobody_needs_is_trimmed)
-{
-    enum { N = 1000 };
-    const int64_t look = FL_TRIM_AFTER;
-    share_many(get_many(N), N);
-    unsigned made = (unsigned)info().stacks;
-    share_many(get_many(made), made);
-    cr_assert_eq(fl_stack_trim_unused(&cache, 10, look), 0); /* the first look */
-    cr_assert_eq(fl_stack_trim_unused(&cache, 10, 2 * look - 1), 0);
-    share_many(get_many(made), made);
-    cr_assert_eq(fl_stack_trim_unused(&cache, 10, 2 * look), 0); /* all were needed */
-    share_many(get_many(101), 101);
-    size_t trimmed = fl_stack_trim_unused(&cache, 10, 3 * look);
-    cr_assert(trimmed >= made - 300 && trimmed <= made - 100 - 10, "%zu of %u", trimmed, made);
-    size_t more = fl_stack_trim_unused(&cache, 10, 4 * look);
-    cr_assert_eq(more, made - 1 - 10 - trimmed, "%zu and then %zu of %u", trimmed, more, made);
-    cr_assert_eq(fl_stack_trim_unused(&cache, 10, 5 * look), 0);
-    put_many(get_many(made), made);
 }
 
 Test(stack, trim_keeps_what_it_is_told_to)
