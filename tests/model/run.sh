@@ -138,7 +138,7 @@ checks() {
     holds watch 8
     holds wake 7
     holds join 7
-    holds mutex 9
+    holds mutex 9 9
     holds chan 24
     holds select 22 '2 10 15 16'
     # shellcheck source=tests/model/mutants.sh
