@@ -180,7 +180,7 @@ static inline bool filch_may_nest_(struct filch_worker_ *worker)
 {
     /* unsigned: an isolated task's is never refilled */
     int32_t budget =
-        (int32_t)((uint32_t)__atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1); /* hint: a thief that begs sets it to 0 */
+        (int32_t)((uint32_t)__atomic_load_n(&worker->budget_, __ATOMIC_RELAXED) - 1); /* hint: who wants a look makes it negative */
     __atomic_store_n(&worker->budget_, budget, __ATOMIC_RELAXED);                     /* hint: it does so again if this hides it */
     return FILCH_LIKELY_(budget > 0) && FILCH_LIKELY_(filch_shallow_(worker));
 }

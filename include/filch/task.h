@@ -216,7 +216,8 @@ FILCH_API FILCH_PARKS void filch_yield(void);
  * Context: task or any thread, parks. */
 static inline FILCH_PARKS void filch_yield_if_needed(void)
 {
-    if (FILCH_UNLIKELY_(__atomic_load_n(&filch_self_()->budget_, __ATOMIC_RELAXED) <= 0)) /* hint: who waits for this worker sets it to 0 */
+    if (FILCH_UNLIKELY_(__atomic_load_n(&filch_self_()->budget_, __ATOMIC_RELAXED) <=
+                        0)) /* hint: who waits for this worker makes it negative */
         filch_yield();
 }
 

@@ -42,23 +42,28 @@
 #define PAUSE_FIRST 50000     /* ns */
 #define PAUSE_MAX 5000000     /* ns: how late a wait that can only look may end */
 
+/* In a ring, or in line at a descriptor. */
 struct op {
-    union {
-        struct fl_ring_op ring_op;
-        struct fl_job job;
-    };
+    struct fl_ring_op ring_op;
+    struct fl_task *task;
+    int result;
+    _Atomic(uint32_t) told; /* how many of two completions, in either order */
+};
+
+/* By a helper. */
+struct help {
+    struct fl_job job;
     struct fl_task *task;
     const struct io_uring_sqe *sqe;
     int result;
-    _Atomic(uint32_t) told; /* how many of two completions, in either order */
-    bool withdrawn;         /* a job that was never begun */
+    bool withdrawn; /* it was never begun */
 };
 
 /* An operation as a canceller may know it: address and place, without touching memory that may be gone. The place is a worker's ring or the helpers. */
 #define ADDRESS_BITS 48
 #define HELPERS 0xffff
 
-static uint64_t name_of(const struct op *op, unsigned place)
+static uint64_t name_of(const void *op, unsigned place)
 {
     return (uint64_t)place << ADDRESS_BITS | (uint64_t)(uintptr_t)op;
 }
@@ -89,23 +94,24 @@ static void cancel_in_ring(struct fl_ring *ring, struct fl_task *task, uint64_t 
     }
 }
 
-static void job_ended(struct op *op)
+static void job_ended(struct help *help)
 {
-    struct filch_runtime *runtime = op->task->runtime;
-    fl_wake(op->task, 0, false); /* the operation's memory is the task's again */
+    struct filch_runtime *runtime = help->task->runtime;
+    fl_wake(help->task, 0, false); /* the operation's memory is the task's again */
     filch_let_go(runtime);
 }
 
 void fl_op_cancel(struct fl_task *task, uint64_t waits)
 {
     struct filch_runtime *runtime = task->runtime;
-    struct op *op = (struct op *)(uintptr_t)(waits & (((uint64_t)1 << ADDRESS_BITS) - 1));
+    void *op = (void *)(uintptr_t)(waits & (((uint64_t)1 << ADDRESS_BITS) - 1));
+    struct help *help = op;
     unsigned place = (unsigned)(waits >> ADDRESS_BITS);
     if (place != HELPERS) {
         cancel_in_ring(&runtime->workers[place]->ring, task, waits, op);
-    } else if (fl_helpers_withdraw(&runtime->helpers, &op->job, &task->waits, waits)) {
-        op->withdrawn = true;
-        job_ended(op);
+    } else if (fl_helpers_withdraw(&runtime->helpers, &help->job, &task->waits, waits)) {
+        help->withdrawn = true;
+        job_ended(help);
     }
 }
 
@@ -131,6 +137,20 @@ static struct fl_worker *carrier_of(bool *ret_foreign)
     return *ret_foreign ? w->runtime->workers[0] : w;
 }
 
+/* Before its operation can be found; the ring's lock is held. @return 0, or the caller's scope is cancelled */
+FL_INLINE int publish(struct fl_task *task, const struct op *op, const struct fl_worker *w)
+{
+    store_release(&task->waits, name_of(op, w->index)); /* [waits] pairs with the cancel of a scope */
+    fl_barrier_light();                                 /* [waits] orders the store before the look at the mark */
+    return fl_scope_cancelled(task);
+}
+
+static FL_NOINLINE void flush_for_thread(struct fl_ring *ring)
+{
+    if (fl_ring_flush(ring) < 0)
+        fl_ring_wake(ring); /* its owner tries again */
+}
+
 static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     bool thread;
@@ -139,41 +159,58 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
     struct op op = {.ring_op.done = completed, .task = task, .result = -EINVAL};
     fl_wake_arm(task, false);
     fl_lock_take(&ring->lock);
-    int code = 0;
-    if (cancellable) {
-        store_release(&task->waits, name_of(&op, w->index)); /* [waits] pairs with the cancel of a scope */
-        fl_barrier_light();                                  /* [waits] orders the store before the look at the mark */
-        code = fl_scope_cancelled(task);
-    }
-    int r = code ? code : fl_ring_queue_locked(ring, sqe, &op.ring_op);
-    bool polls = cancellable && unlikely(fl_ring_polls(ring));
-    uint32_t closes = polls ? fl_epoll_closes_locked(ring, sqe->fd) : 0;
+    int r = cancellable ? publish(task, &op, w) : 0;
+    r = r ? r : fl_uring_queue_locked(ring, sqe, &op.ring_op);
     fl_lock_give(&ring->lock);
     if (r == 0) {
-        if (thread && fl_ring_flush(ring) < 0)
-            fl_ring_wake(ring); /* its owner tries again */
+        if (unlikely(thread))
+            flush_for_thread(ring);
+        else
+            fl_worker_prefetch_next(w);
         fl_wait(task, &operates, NULL, false);
         r = op.result;
     } else {
         fl_wait_end(task);
         r = cancellable ? r : FL_OP_NOT_TAKEN;
     }
-    if (polls)
-        fl_lock_take(&ring->lock);
     store_release(&task->waits, 0); /* [waits] a canceller that still has the name finds nothing in the ring */
-    if (polls) {
-        if (r >= 0 && fl_epoll_closes_locked(ring, sqe->fd) != closes)
-            r = -EBADF; /* it was ready, and closed before the task ran again: the number may be another file's */
-        fl_lock_give(&ring->lock);
+    return r;
+}
+
+/* The same in line at a descriptor of an epoll instance, until it is ready. */
+static int wait_in_line(struct fl_task *task, int fd, unsigned events, bool cancellable)
+{
+    bool thread;
+    struct fl_worker *w = carrier_of(&thread);
+    struct fl_ring *ring = &w->ring;
+    struct op op = {.ring_op.done = completed, .task = task, .result = -EINVAL};
+    fl_wake_arm(task, false);
+    fl_lock_take(&ring->lock);
+    int r = cancellable ? publish(task, &op, w) : 0;
+    r = r ? r : fl_epoll_queue_locked(ring, fd, events, (uint64_t)(uintptr_t)task, &op.ring_op);
+    uint32_t closes = fl_epoll_closes_locked(ring, fd);
+    fl_lock_give(&ring->lock);
+    if (r == 0) {
+        if (!thread)
+            fl_worker_prefetch_next(w);
+        fl_wait(task, &operates, NULL, false);
+        r = op.result;
+    } else {
+        fl_wait_end(task);
     }
+    fl_lock_take(&ring->lock);
+    store_release(&task->waits, 0); /* [waits] invariant 3 */
+    if (r >= 0 && fl_epoll_closes_locked(ring, fd) != closes)
+        r = -EBADF; /* it was ready, and closed before the task ran again: the number may be another file's */
+    fl_lock_give(&ring->lock);
     return r;
 }
 
 static void carry_out(struct fl_job *job)
 {
-    struct op *op = fl_container_of(job, struct op, job);
-    op->result = fl_request_do(op->sqe);
-    job_ended(op);
+    struct help *help = fl_container_of(job, struct help, job);
+    help->result = fl_request_do(help->sqe);
+    job_ended(help);
 }
 
 /* *ret_again: it was withdrawn, and nothing has happened. */
@@ -182,27 +219,27 @@ static int help_once(struct fl_task *task, const struct io_uring_sqe *sqe, bool 
     struct filch_runtime *runtime = task->runtime;
     bool thread;
     add_relaxed(&carrier_of(&thread)->ring.helped, 1); /* counter */
-    struct op op = {.job.run = carry_out, .job.lasts = fl_request_lasts(sqe), .task = task, .sqe = sqe, .result = -EINVAL};
+    struct help help = {.job.run = carry_out, .job.lasts = fl_request_lasts(sqe), .task = task, .sqe = sqe, .result = -EINVAL};
     *ret_again = false;
-    fl_list_init(&op.job.node);
+    fl_list_init(&help.job.node);
     fl_wake_arm(task, false);
     filch_hold(runtime); /* for who asks whether anything can still happen */
-    int r = fl_helpers_submit(&runtime->helpers, &op.job);
+    int r = fl_helpers_submit(&runtime->helpers, &help.job);
     if (r < 0) {
         filch_let_go(runtime);
         fl_wait_end(task);
         return cancellable ? r : FL_OP_NOT_TAKEN;
     }
     if (cancellable) {
-        store_release(&task->waits, name_of(&op, HELPERS)); /* [waits] as above, but the job is in line already: */
-        fl_barrier_light();                                 /* [waits] as above */
-        if (fl_scope_cancelled(task))                       /* [waits] ... who cancelled before that did not see it */
-            fl_op_cancel(task, name_of(&op, HELPERS));
+        store_release(&task->waits, name_of(&help, HELPERS)); /* [waits] as above, but the job is in line already: */
+        fl_barrier_light();                                   /* [waits] as above */
+        if (fl_scope_cancelled(task))                         /* [waits] ... who cancelled before that did not see it */
+            fl_op_cancel(task, name_of(&help, HELPERS));
     }
     fl_wait(task, &operates, NULL, false);
     fl_helpers_settle(&runtime->helpers, &task->waits);
-    *ret_again = op.withdrawn;
-    return op.result;
+    *ret_again = help.withdrawn;
+    return help.result;
 }
 
 int fl_op_run(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
@@ -218,7 +255,7 @@ static bool is_interrupted(int r)
 }
 
 /* Old kernels, and files that cannot tell when they are ready, take O_NONBLOCK for an answer. @return 0: try again */
-static int wait_for_ready(struct fl_task *task, const struct io_uring_sqe *sqe, int64_t *pause)
+static FL_NOINLINE int wait_for_ready(struct fl_task *task, const struct io_uring_sqe *sqe, int64_t *pause)
 {
     int fd;
     switch (sqe->opcode) {
@@ -248,7 +285,7 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     if (!task)
         return fl_request_do(sqe);
     fl_enlist(task);
-    if (unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)) || unlikely(fl_request_hogs(sqe)))
+    if (unlikely(fl_op_polls(task)) || unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)) || unlikely(fl_request_hogs(sqe)))
         return fl_standin_run(task, sqe, cancellable);
     for (int64_t pause = 0;; *ret_again = true) {
         int r = run_in_ring(task, sqe, cancellable), code;
@@ -265,12 +302,22 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
     }
 }
 
-int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
+static int poll_by_epoll(struct fl_task *task, int fd, unsigned events, bool cancellable)
+{
+    fl_enlist(task);
+    for (;;) {
+        int r = wait_in_line(task, fd, events, cancellable), code;
+        if (!is_interrupted(r))
+            return r;
+        if (cancellable && (code = fl_scope_cancelled(task)))
+            return code;
+    }
+}
+
+static int poll_by_ring(struct fl_task *task, int fd, unsigned events, bool cancellable)
 {
     struct io_uring_sqe sqe;
     io_uring_prep_poll_add(&sqe, fd, events);
-    if (events & FL_EPOLL_EDGE)
-        sqe.addr = (uint64_t)(uintptr_t)task;
     for (int64_t pause = 0;;) {
         int r = fl_op_run(task, &sqe, cancellable), seen = r & (int)(events | POLLERR | POLLHUP);
         if (r <= 0 || seen)
@@ -279,6 +326,11 @@ int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
         if (r < 0 && cancellable)
             return r;
     }
+}
+
+int fl_op_poll(struct fl_task *task, int fd, unsigned events, bool cancellable)
+{
+    return task && fl_op_polls(task) ? poll_by_epoll(task, fd, events, cancellable) : poll_by_ring(task, fd, events, cancellable);
 }
 
 int fl_op_pause(int64_t *pause)

@@ -8,6 +8,8 @@
 
 #include <filch/task.h>
 
+#include <sys/socket.h>
+
 #define FL_OP_NOT_TAKEN (INT32_MIN + 1)
 
 /** Runs one prepared request and parks the calling task until its last completion.
@@ -42,11 +44,16 @@ void fl_op_made(const struct fl_task *task, int fd);
 /** Has a helper carry the request out. It can be cancelled while no helper has begun it. @return as fl_op_run; -EAGAIN no helper */
 int fl_op_help(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable);
 
-/** A call of `task`, or of a plain thread, was served at once. Now and then others have their turn, so that a flood of what is ready keeps nobody waiting. Parks. */
+#define FL_OP_MORE 2 /* calls that are served, if they are short, after it is time to look round */
+
+/** A call of `task`, or of a plain thread, was served at once. Now and then others have their turn, so that a flood of what is ready keeps nobody waiting. Parks.
+ * A task that is about to park by itself is given the time for it: one that gave way between what it received and its answer, or between that and its next wait,
+ * would come back only after all others, and find that more had come to it. */
 FL_INLINE void fl_op_served(const struct fl_task *task)
 {
     struct fl_worker *w = fl_self();
-    if (likely(task != NULL) && likely(w->hot.kind_ == FL_KIND_WORKER) && fl_worker_due(w))
+    if (likely(task != NULL) && likely(w->hot.kind_ == FL_KIND_WORKER) &&
+        unlikely(fl_worker_overdue(w, w->budget_full > FL_OP_MORE ? FL_OP_MORE : 0)))
         filch_yield();
 }
 
@@ -54,6 +61,16 @@ FL_INLINE void fl_op_served(const struct fl_task *task)
 FL_INLINE bool fl_op_polls(const struct fl_task *task)
 {
     return task->runtime->backend.epoll;
+}
+
+/** What `task` knows of a socket that has nothing for a receiver just now: FL_EPOLL_EDGE and FL_EPOLL_TRUST, or 0. A plain thread waits in the ring of a worker, who
+ * may sleep already, with nothing to verify; and on a relief no task is for long, but its edges would go on. */
+FL_INLINE unsigned fl_op_known(const struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    if (!fl_op_polls(task) || task->flags & FL_TASK_THREAD || sqe->opcode != IORING_OP_RECV ||
+        sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK) || fl_is_relief(fl_self()))
+        return 0;
+    return task->drained == sqe->fd + 1 ? FL_EPOLL_EDGE | FL_EPOLL_TRUST : FL_EPOLL_EDGE;
 }
 
 /** Runs a request that no ring carries out: tries, waits and tries again, or asks a helper. See standin.c. @return as fl_op_run */

@@ -79,21 +79,29 @@ static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sq
     return sqe->opcode == IORING_OP_RECV && !(sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK)) && task->drained == sqe->fd + 1;
 }
 
-/* Whether to try to receive from a drained socket all the same: if on this worker something tends to have come meanwhile. With epoll never. */
-static bool is_worth_trying(const struct fl_task *task, struct fl_worker *w)
+/* Whether to try to receive from a drained socket all the same: if on this worker something tends to have come meanwhile. */
+static bool is_worth_trying(struct fl_worker *w)
 {
-    if (fl_op_polls(task))
-        return false;
     if (w->found > FOUND_FEW)
         return true;
     w->untried = (w->untried + 1) % UNTRIED;
     return w->untried == 0;
 }
 
+/* With epoll an attempt costs more than it finds. */
+static int receive_when_ready(struct fl_task *task, const struct io_uring_sqe *sqe)
+{
+    int r = fl_op_poll(task, sqe->fd, POLLIN | fl_op_known(task, sqe), true);
+    task->drained = 0;                          /* no more: it must be told anew should the attempt be interrupted */
+    return r < 0 && r != -EPERM ? r : run(sqe); /* a file, by now: it says what it is */
+}
+
 static int receive_drained(struct fl_task *task, const struct io_uring_sqe *sqe)
 {
     struct fl_worker *w = fl_self();
-    if (!is_worth_trying(task, w))
+    if (fl_op_polls(task))
+        return receive_when_ready(task, sqe);
+    if (!is_worth_trying(w))
         return fl_op_run(task, sqe, true);
     int r = try_(task, sqe);
     w->found += (r < 0 ? 0 : FOUND_ALL / FOUND_MEMORY) - w->found / FOUND_MEMORY;

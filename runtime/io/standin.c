@@ -115,19 +115,10 @@ static bool is_file(int fd)
     return fstat(fd, &stat) == 0 && (S_ISREG(stat.st_mode) || S_ISBLK(stat.st_mode));
 }
 
-/* What is known of a socket that has nothing for a receiver just now. A plain thread waits in the ring of a worker, who may sleep already, with nothing to verify. */
-static unsigned known(const struct fl_task *task, const struct io_uring_sqe *sqe)
-{
-    if (!fl_op_polls(task) || task->flags & FL_TASK_THREAD || sqe->opcode != IORING_OP_RECV ||
-        sqe->msg_flags & (MSG_OOB | MSG_ERRQUEUE | MSG_PEEK))
-        return 0;
-    return task->drained == sqe->fd + 1 ? FL_EPOLL_EDGE | FL_EPOLL_TRUST : FL_EPOLL_EDGE;
-}
-
 static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     int fd;
-    unsigned events = (unsigned short)fl_request_awaits(sqe, &fd) | known(task, sqe);
+    unsigned events = (unsigned short)fl_request_awaits(sqe, &fd);
     int64_t pause = 0;
     bool tried = is_message(sqe) && sqe->ioprio & IORING_RECVSEND_POLL_FIRST;
     for (;; tried = false) {
@@ -142,7 +133,7 @@ static int try_(struct fl_task *task, const struct io_uring_sqe *sqe, bool cance
             return r;
         if (r == -EINTR)
             continue;
-        r = fl_op_await(task, fd, events, cancellable, &pause);
+        r = fl_op_await(task, fd, events | fl_op_known(task, sqe), cancellable, &pause);
         if (r == -EPERM || (r >= 0 && !fl_op_polls(task) && is_file(fd)))
             return fl_op_help(task, sqe, cancellable); /* a file */
         if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring as an epoll instance, where io_uring is forbidden. It knows one operation, IORING_OP_POLL_ADD: who wants more tries without waiting, polls, and tries again
+/* The ring as an epoll instance, where io_uring is forbidden. It knows one operation, the poll of a descriptor: who wants more tries without waiting, polls, and tries again
  * (io/standin.c).
  *
  * A table by descriptor has the line of those who wait for it. A descriptor is told to the kernel with EPOLLONESHOT and the union of what its line wants; an event takes
@@ -208,18 +208,18 @@ static void leave(struct fl_ring_op *op)
     op->link = NULL;
 }
 
-int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
+int fl_epoll_queue_locked(struct fl_ring *ring, int fd, uint32_t events, uint64_t who, struct fl_ring_op *op)
 {
-    if (sqe->fd < 0)
+    if (fd < 0)
         return -EBADF;
-    struct fl_epoll_line *line = make_line(&ring->epoll, sqe->fd);
+    struct fl_epoll_line *line = make_line(&ring->epoll, fd);
     if (!line)
         return -ENOMEM;
-    op->fd = sqe->fd;
-    op->events = sqe->poll32_events & 0xffff;
-    bool edge = sqe->poll32_events & FL_EPOLL_EDGE && !line->first, again = line->last == sqe->addr;
-    line->last = sqe->addr;
-    if (edge && again && sqe->poll32_events & FL_EPOLL_TRUST && line->armed && !line->missed) {
+    op->fd = fd;
+    op->events = events & 0xffff;
+    bool edge = events & FL_EPOLL_EDGE && !line->first, again = line->last == who;
+    line->last = who;
+    if (edge && again && events & FL_EPOLL_TRUST && line->armed && !line->missed) {
         trust(&ring->epoll, line);
     } else {
         int r = edge && has_edges(line, op->fd) ? tell_edges(&ring->epoll, line, op->fd, op->events)
@@ -297,6 +297,17 @@ static struct fl_ring_op *take_event(struct fl_epoll *epoll, const struct epoll_
     return out;
 }
 
+/* Fetches what dealing with the i-th event and its successors will touch: lines, and frames of tasks that have long been away. */
+static void fetch(struct fl_epoll *epoll, int i, int n)
+{
+    struct fl_epoll_line *near = i + 1 < n ? line_of(epoll, (int)(uint32_t)epoll->events[i + 1].data.u64) : NULL;
+    struct fl_epoll_line *far = i + 2 < n ? line_of(epoll, (int)(uint32_t)epoll->events[i + 2].data.u64) : NULL;
+    if (near)
+        __builtin_prefetch(near->first, 1);
+    if (far)
+        __builtin_prefetch(far, 1);
+}
+
 /* Tells the kernel of those who have trusted for long. */
 static struct fl_ring_op *verify(struct fl_ring *ring, struct fl_ring_op *out)
 {
@@ -345,6 +356,7 @@ unsigned fl_epoll_reap(struct fl_ring *ring, bool owner)
         if (n == 0)
             n = epoll_wait(epoll->fd, epoll->events, FL_EPOLL_FETCHED, 0);
         for (int i = 0; i < n; i++) {
+            fetch(epoll, i, n);
             if (epoll->events[i].data.u64 == (uint32_t)ring->wake_fd)
                 wake = true;
             else

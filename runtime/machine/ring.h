@@ -81,12 +81,12 @@ FL_INLINE void fl_ring_begun(struct fl_ring *ring)
     store_relaxed(&ring->operations, load_relaxed(&ring->operations) + 1); /* counter: the lock orders those who write */
 }
 
-/** Whether operations of callers have not been told of yet, queued ones included. Any thread: a hint, since two sums are read one after the other; sure for who knows
+/** How many operations of callers have not been told of yet, queued ones included. Any thread: a hint, since two sums are read one after the other; sure for who knows
  * that its owner sleeps and nobody else reaps. */
-FL_INLINE bool fl_ring_inflight(struct fl_ring *ring)
+FL_INLINE uint64_t fl_ring_inflight(struct fl_ring *ring)
 {
-    uint64_t ended = load_relaxed(&ring->ended);     /* hint: read first, it is the one that follows */
-    return load_relaxed(&ring->operations) != ended; /* hint: as above */
+    uint64_t ended = load_relaxed(&ring->ended);    /* hint: read first, it is the one that follows */
+    return load_relaxed(&ring->operations) - ended; /* hint: as above */
 }
 
 #define FL_RING_SHORTEST 1000 /* ns: what is worth while to ask the kernel for */
@@ -108,7 +108,8 @@ void fl_uring_sleep(struct fl_ring *ring, int64_t timeout);
 
 int fl_epoll_init(struct fl_ring *ring);
 void fl_epoll_fini(struct fl_ring *ring);
-int fl_epoll_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op);
+/** @param events of poll(2), and FL_EPOLL_EDGE, FL_EPOLL_TRUST @param who names who waits, whoever that is @return as fl_ring_queue_locked */
+int fl_epoll_queue_locked(struct fl_ring *ring, int fd, uint32_t events, uint64_t who, struct fl_ring_op *op);
 bool fl_epoll_cancel_locked(struct fl_ring *ring, struct fl_ring_op *op);
 /** Whoever waits for a descriptor that is about to be closed is told -EBADF. */
 void fl_epoll_closing(struct fl_ring *ring, int fd);
@@ -138,7 +139,8 @@ FL_INLINE bool fl_ring_polls(const struct fl_ring *ring)
  * @return 0; -EBUSY, -EAGAIN, -ENOMEM the kernel takes no more now; epoll: -EPERM the descriptor cannot be polled, -EBADF: nothing was queued. */
 FL_INLINE int fl_ring_queue_locked(struct fl_ring *ring, const struct io_uring_sqe *sqe, struct fl_ring_op *op)
 {
-    return unlikely(fl_ring_polls(ring)) ? fl_epoll_queue_locked(ring, sqe, op) : fl_uring_queue_locked(ring, sqe, op);
+    return unlikely(fl_ring_polls(ring)) ? fl_epoll_queue_locked(ring, sqe->fd, sqe->poll32_events, sqe->addr, op)
+                                         : fl_uring_queue_locked(ring, sqe, op);
 }
 
 /** Asks for the end of `op`; the lock is held. With io_uring it may have ended, and its own completion tells what came of it; with epoll it must not have been

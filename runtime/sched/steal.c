@@ -105,7 +105,7 @@ static struct fl_task *beg(struct fl_worker *w, struct fl_worker *victim, enum a
         if (fl_clock() >= until && cas_acq_rel(&victim->beggar, &me, NULL)) /* [beg] taken back: it has not seen it */
             return NULL;
         me = w;
-        store_relaxed(fl_atomic(int32_t, &victim->hot.budget_), 0); /* hint: makes it look round; said again until it answers */
+        fl_worker_ask(victim);
         for (unsigned i = 0; i < 8; i++)
             fl_relax();
     }

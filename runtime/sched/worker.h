@@ -5,6 +5,7 @@
 
 #include "machine/helpers.h"
 #include "machine/ring.h"
+#include "machine/sanitizer.h"
 #include "machine/stack.h"
 #include "machine/thread.h"
 #include "machine/topology.h"
@@ -129,6 +130,7 @@ struct fl_worker {
     uint32_t random;               /**< xorshift state */
     int32_t budget_full;           /**< what budget starts at: fewer when tasks are long */
     _Atomic(int64_t) looked;       /**< when it last looked round, ns */
+    _Atomic(uint32_t) tells;       /**< of how many operations it tells the kernel, which carries some of them out meanwhile */
     int64_t dug;                   /**< when it gave the oldest item a turn, ns */
     int64_t asked;                 /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
     unsigned source;               /**< whose turn it is in fl_worker_injected */
@@ -147,6 +149,9 @@ struct fl_worker {
     void *thread_fiber;
     uintptr_t thread_low, thread_high;
 } FL_ALIGN_PAIR;
+
+#define FL_TRIM_AFTER 1000000000 /* ns of rest after which a worker gives the memory of spare stacks back ... */
+#define FL_TRIM_KEEP 64          /* ... but for so many a class */
 
 #define FL_WORKERS_MAX 1024
 #define FL_RELIEFS_MAX 1024
@@ -258,13 +263,32 @@ FL_INLINE void fl_worker_put_task(struct fl_worker *w, struct fl_task *task)
         fl_pool_put(&w->pool, task);
 }
 
+#define FL_ASKED (INT32_MIN / 2) /* a budget of whose worker somebody wants a look round */
+
+/** Wants it to look round at its next dispatch. It may write over that: so whoever wants it says it again until it has looked. Any thread. */
+FL_INLINE void fl_worker_ask(struct fl_worker *w)
+{
+    store_relaxed(fl_atomic(int32_t, &w->hot.budget_), FL_ASKED); /* hint: as above */
+}
+
+FL_INLINE bool fl_worker_is_asked(struct fl_worker *w)
+{
+    return load_relaxed(fl_atomic(int32_t, &w->hot.budget_)) < FL_ASKED / 2; /* hint: as above */
+}
+
+/** Counts a dispatch. @return whether it is time to look round: because somebody has asked for it, or by its count since `more` dispatches. */
+FL_INLINE bool fl_worker_overdue(struct fl_worker *w, int32_t more)
+{
+    _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
+    int32_t left = load_relaxed(budget) - 1; /* hint: fl_worker_ask */
+    store_relaxed(budget, left);             /* hint: as above */
+    return unlikely(left + more <= 0);
+}
+
 /** Counts a dispatch. @return whether it is time to look round. */
 FL_INLINE bool fl_worker_due(struct fl_worker *w)
 {
-    _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
-    int32_t left = load_relaxed(budget) - 1; /* hint: a thief that begs sets it to 0, and again if this hides it */
-    store_relaxed(budget, left);             /* hint: as above */
-    return unlikely(left <= 0);
+    return fl_worker_overdue(w, 0);
 }
 
 /** Whether it is time to look round, as somebody else has counted. */
@@ -313,6 +337,8 @@ FL_INLINE void fl_notify(struct filch_runtime *runtime)
 /** Looks at the ring, the timers, and whose turn it is; resets the budget. @return a task that must go first, or NULL. */
 FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
 
+#define IO_LINES 10 /* of a stack, from where a task in an operation was left up to the frame of who called it */
+
 /** Fetches what resuming the tasks a few places on will touch. Only when the queue is so long that they are not in the cache anyway. */
 FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
 {
@@ -324,6 +350,18 @@ FL_INLINE void fl_worker_prefetch(struct fl_worker *w)
     __builtin_prefetch(&far->sp, 1);
     char *sp = near->sp;
     for (int line = 0; line < 7; line++)
+        __builtin_prefetch(sp + line * FL_LINE, 1);
+}
+
+/** The same for the next task but one, for a task that parks where the kernel works between two turns: nothing of theirs is in the cache by then, however few they
+ * are. */
+FL_INLINE void fl_worker_prefetch_next(struct fl_worker *w)
+{
+    struct fl_task *near = FL_TSAN ? NULL : fl_ready_peek(&w->ready, 1); /* it may run elsewhere by now */
+    if (!near)
+        return;
+    char *sp = near->sp;
+    for (int line = 0; line < IO_LINES; line++)
         __builtin_prefetch(sp + line * FL_LINE, 1);
 }
 
