@@ -14,7 +14,7 @@
  *   LIGHT  beside carriers that compute. The CPU is taken, so starting more work would only add threads; but what was woken must go on: it serves
  *          timers, completions and ready tasks of stalled workers, and what comes from outside. A task that has turned out to compute for long
  *          (FL_TASK_HOG) it puts aside, for those of full duty. It is not in the idle protocol: nobody who spawns shall wake it.
- *   REST   sleeps in its ring, for ever, or until a timer or an operation ends that a task left on it: whom that wakes it passes on. Its carrier is the cache:
+ *   REST   sleeps in its ring, for ever, or until a timer or an operation ends that a task left on it: whom that wakes it passes on. It leaves its stacks to the others. Its carrier is the cache:
  *          no thread ends before the runtime does, because the kernel cancels what a thread has submitted when it exits.
  *
  * Host and relief share a CPU by the kernel's time slices. Under SCHED_FIFO there are none: there a worker yields at each look round, or tasks that wait
@@ -41,7 +41,7 @@
 #define NAP_MIN 50000      /* ns between two looks of a light relief that found nothing ... */
 #define NAP_MAX 400000     /* ... at most */
 #define NAP_CALM 4000000   /* ... while the monitor is calm, and wakes it when something is to be served */
-#define TRIM_KEEP 4        /* stacks a class that keep their memory while it rests */
+#define TRIM_PART 1024     /* stacks whose memory is given back at a time */
 #define STACK (256 * 1024) /* a carrier's own stack */
 
 int fl_relief_new(struct filch_runtime *runtime)
@@ -173,22 +173,35 @@ static void end_rest(struct fl_worker *w)
     fl_lock_give(&w->runtime->monitor.lock);
 }
 
+/* What it has left to the others may be more than they use: it gives the memory back, as a worker does that sleeps; a worker that fell asleep before does not see
+ * it. In parts, since it may be called; and a part a second while others work, who may yet need it. @return how long it sleeps at most */
+static int64_t spare(struct fl_worker *w, int64_t since)
+{
+    if (!fl_stack_trim_wanted(&w->stacks, FL_TRIM_KEEP))
+        return INT64_MAX;
+    if (fl_clock() - since < FL_TRIM_AFTER)
+        return FL_TRIM_AFTER;
+    bool some = fl_stack_trim_some(&w->stacks, FL_TRIM_KEEP, TRIM_PART) != 0; /* else somebody else trims, or looks at them */
+    return some && !fl_idle_somebody_works(&w->runtime->idle) ? 0 : FL_TRIM_AFTER;
+}
+
 /* Sleeps until it is called, and passes on whom its ring and its timers wake. @return a task that is pinned here, or NULL */
 static struct fl_task *rest(struct fl_worker *w)
 {
     struct fl_task *task = NULL;
-    if (fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
-        fl_stack_trim(&w->stacks, TRIM_KEEP);
+    int64_t since = fl_clock();
+    fl_stack_cache_fini(&w->stacks);
     do {
         own_events(w);
         fl_relief_hand_over(w);
         if ((task = fl_inject_pop(&w->pinned)))
             return task;
+        int64_t most = spare(w, since),
+                timer = until(load_relaxed(&w->wheel.next)); /* own: nobody adds timers here but tasks that run here */
         begin_rest(w);
         if (load_acquire(&w->duty) == FL_DUTY_REST &&      /* [duty] pairs with fl_relief_call */
             load_relaxed(&w->runtime->state) != FL_ENDING) /* hint: who ends the runtime wakes it afterwards */
-            fl_ring_sleep_punctually(&w->ring,
-                                     until(load_relaxed(&w->wheel.next))); /* own: nobody adds timers here but tasks that run here */
+            timer < most ? fl_ring_sleep_punctually(&w->ring, timer) : fl_ring_sleep(&w->ring, most);
         end_rest(w);
     } while (load_acquire(&w->duty) == FL_DUTY_REST &&       /* [duty] as above */
              load_relaxed(&w->runtime->state) != FL_ENDING); /* hint: as above */

@@ -18,14 +18,12 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#define MANY_TIMERS 1024      /* with so many on its wheel a sleeper ... */
-#define TOGETHER 100000       /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
-#define PAUSE 150000          /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
-#define LINGER 2000000        /* ns */
-#define OVERDUE 50000         /* ns that an awake worker's timer may be late before others fire it */
-#define TRIM_AFTER 1000000000 /* ns of sleep after which spare stacks give their memory back */
-#define IN_VAIN 64            /* looks at work that cannot be taken */
-#define TRIM_KEEP 64          /* stacks a class that keep it */
+#define MANY_TIMERS 1024 /* with so many on its wheel a sleeper ... */
+#define TOGETHER 100000  /* ... sleeps at least so long, ns: a few timers a wake-up, each still within 0.1 ms or so */
+#define PAUSE 150000     /* ns to the next timer for which it is not worth while to register as a sleeper, with a heavy barrier */
+#define LINGER 2000000   /* ns */
+#define OVERDUE 50000    /* ns that an awake worker's timer may be late before others fire it */
+#define IN_VAIN 64       /* looks at work that cannot be taken */
 
 /* What is at hand without asking others. */
 static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
@@ -213,15 +211,15 @@ static void sleep_(struct fl_worker *w)
         while (fl_idle_still(&w->sleeper) && !fl_ring_ready(&w->ring) && !fl_wheel_due(&w->wheel, now)) {
             int64_t timer = until(now, linger ? fl_worker_earliest_timer(w)
                                               : load_relaxed(&w->wheel.next)); /* hint: who adds an earlier one wakes the sleeper */
-            int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, TRIM_KEEP) ? TRIM_AFTER : INT64_MAX;
+            int64_t limit = linger ? LINGER : fl_stack_trim_wanted(&w->stacks, FL_TRIM_KEEP) ? FL_TRIM_AFTER : INT64_MAX;
             sleep_for_timer(w, timer, limit);
             now = fl_clock();
             if (linger && now - began >= LINGER)
                 break;
             if (linger && fl_worker_earliest_timer(w) <= now)
                 break;
-            if (!linger && now - began >= TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, TRIM_KEEP))
-                fl_stack_trim(&w->stacks, TRIM_KEEP);
+            if (!linger && now - began >= FL_TRIM_AFTER && fl_stack_trim_wanted(&w->stacks, FL_TRIM_KEEP))
+                fl_stack_trim(&w->stacks, FL_TRIM_KEEP);
         }
     }
     fl_idle_undo(&runtime->idle, &w->sleeper);

@@ -389,6 +389,80 @@ Test(stall, reliefs_that_rest_use_no_cpu, .timeout = 60)
     }
 }
 
+/* Those whom a relief runs, all there at once, and a dump that somebody does not read on. */
+static struct {
+    atomic_int begun, ended;
+    filch_event end;
+    filch_runtime *runtime;
+    int pipe[2];
+} crowd;
+
+static int wait_for_the_end(void *arg)
+{
+    atomic_fetch_add(&crowd.begun, 1);
+    must(filch_event_wait(&crowd.end) == 0);
+    atomic_fetch_add(&crowd.ended, 1);
+    return arg != NULL;
+}
+
+static int end_all(void *arg)
+{
+    filch_event_set(&crowd.end);
+    return arg != NULL;
+}
+
+static void *dump(void *arg)
+{
+    must(filch_dump(crowd.runtime, crowd.pipe[1]) == 0);
+    close(crowd.pipe[1]);
+    return arg;
+}
+
+static size_t resident(void)
+{
+    size_t size = 0, pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    must(statm && fscanf(statm, "%zu %zu", &size, &pages) == 2);
+    fclose(statm);
+    return pages * PAGE;
+}
+
+/* Whoever looks at stacks keeps a relief that comes to rest from giving its own back; it does that later. */
+Test(stall, what_a_relief_has_gathered_is_given_back_once_it_rests, .timeout = 60, .disabled = SANITIZED)
+{
+    enum { CROWD = 3000 }; /* fewer than a worker keeps for itself */
+    const filch_config one = {.workers = 1, .relief = 1, .name = "law"};
+    char bytes[4096];
+    must(stall_init(READ) && pipe(crowd.pipe) == 0);
+    crowd.runtime = start_with_reliefs(&one);
+    usleep(2500000); /* what it has now it keeps */
+    size_t before = resident();
+    must(filch_submit(crowd.runtime, stop_me, &crowd.ended) == 0);
+    await_count(&stall.inside, 1);
+    for (int i = 0; i < CROWD; i++)
+        must(filch_submit(crowd.runtime, wait_for_the_end, NULL) == 0);
+    await_count(&crowd.begun, CROWD);
+    must(resident() > before + CROWD * (size_t)PAGE / 2);
+
+    pthread_t thread = thread_start(dump, NULL);
+    must(read(crowd.pipe[0], bytes, 1) == 1);
+    usleep(100000); /* it has filled the pipe, and waits in the middle of the stacks */
+    must(filch_submit(crowd.runtime, end_all, NULL) == 0);
+    await_count(&crowd.ended, CROWD);
+    end_stalls();
+    await_count(&crowd.ended, CROWD + 1);
+    usleep(200000); /* the relief is at rest */
+    while (read(crowd.pipe[0], bytes, sizeof bytes) > 0)
+        ;
+    thread_join(thread);
+
+    for (int64_t end = filch_after(FILCH_SEC(10)); resident() > before + CROWD * (size_t)PAGE / 4; usleep(10000))
+        must(filch_now() < end);
+    must(filch_stop(crowd.runtime, FILCH_NEVER) == 0);
+    close(crowd.pipe[0]);
+    stall_fini();
+}
+
 static void *end_stalls_later(void *arg)
 {
     usleep(30000);
