@@ -9,7 +9,8 @@
  *   - A worker that was the last to be idle, and is no more, stirs it; it looks again after FIRST.
  *   - Else, which matters when the last live worker stalls, it looks as often as costs it half a percent of a CPU (slow_tick).
  *   - As seldom as TICK_MAX where a stall would keep nobody waiting: all compute, and nothing is expected (stalled.c). What comes from outside wakes it then.
- *   - For FAST (stalled.c) after a stall that hurts has begun it looks every TICK: where one task stalls, others will.
+ *   - For a while after a stall that hurts has begun it looks every TICK: where one task stalls, others will. For FAST_FIRST (stalled.c), and for FAST if it was no
+ *     matter of a moment, as the host's other guests make them.
  *
  * Invariant: while the monitor sleeps, a worker is idle, or the last one that was is about to stir it. If the host wants to know of stalls, all who take part are idle, or
  * who is not is about to stir it.
@@ -30,7 +31,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define TICK 700000 /* ns between looks for FAST after the last stall has begun; else as often as SHARE allows, and at least every ... */
+#define TICK 700000 /* ns between looks for a while after the last stall has begun; else as often as SHARE allows, and at least every ... */
 #define TICK_MAX 4000000 /* ns */
 #define SHARE 200        /* one part in so many of a CPU is what looking may cost while nothing stalls */
 #define FIRST 250000     /* ns: after it was stirred, when a worker has just begun */
@@ -91,7 +92,7 @@ static void *monitor_main(void *arg)
         bool at_once = view.more || (view.recheck && view.urgent);
         watched = view.watched && !view.recheck && !view.more ? watched + 1 : 0;
         if (at_once) {
-            nanosleep(&(struct timespec){.tv_nsec = FL_RECHECK}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = view.recheck ? view.recheck : FL_RECHECK}, NULL);
         } else if (fresh) {
             nanosleep(&(struct timespec){.tv_nsec = FIRST}, NULL);
             fresh = false;
@@ -125,7 +126,7 @@ void fl_monitor_stirred(struct filch_runtime *runtime)
 bool fl_monitor_notice(struct filch_runtime *runtime, struct fl_worker *other, int64_t now)
 {
     int64_t looked = load_relaxed(&other->looked); /* hint: looked at again */
-    if (likely(now - looked < FL_STALLED) || !fl_is_busy(other))
+    if (likely(now - looked < fl_patience(other)) || !fl_is_busy(other))
         return false;
     bool known = load_relaxed(&other->noticed) == looked; /* hint: looked at again */
     /* hint: while it is calm it looks by itself, 4 ms later at most, and then sees whether `other` has left its CPU */

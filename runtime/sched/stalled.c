@@ -2,11 +2,14 @@
 /* Who is stalled, and how.
  *
  * A worker is stalled when its task has not called the runtime for FL_STALLED: it computes, or it is in a system call, or in a page fault. Each worker writes down when it
- * looks round. When that is long ago, its next look is made due, and what it has done is seen FL_RECHECK later: who has not answered by then has not dispatched since.
+ * looks round. When that is long ago, its next look is made due, and what it has done is seen FL_RECHECK or more later: who has not answered by then has not dispatched since.
  * Nothing is asked of a worker that runs short tasks, and no signal is sent to one that runs a long one.
  *
  * A stall hurts if it keeps something waiting that comes by itself, or if it leaves a CPU without work. Where all compute, and nothing is expected, it does
  * neither, and the monitor need not look often: a look costs a busy CPU 20 to 60 us on a virtual machine.
+ *
+ * A worker that tells the kernel of operations keeps its tasks waiting, too, while the kernel carries out those that need not wait: dozens of messages, of 10 us each. No
+ * task of it is to blame, and a relief on the same CPU would only be in its way. So it is given longer.
  *
  * One that has neither computed nor slept in the meantime is not stalled: other programs have its CPU. A task that announces a blocking call is believed. */
 #include "sched/stalled.h"
@@ -19,7 +22,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FAST 1000000000      /* ns after a stall that hurts in which the monitor looks often */
+#define FAST_FIRST 50000000  /* ns after a stall that hurts in which the monitor looks often, ... */
+#define FAST 1000000000      /* ... and after one that ... */
+#define LASTS 2000000        /* ... is still there so long after it was found, ns */
+#define ENDING 2000          /* ns that the kernel takes for the end of an operation, ... */
+#define ENDING_MOST 500000   /* ... of many that end at once */
 #define SOON 10000000        /* ns */
 #define OVERDUE 50000        /* ns: a live worker fires its timers sooner */
 #define STATE_EVERY 3000000  /* ns between looks at whether a stalled carrier is on its CPU */
@@ -48,6 +55,15 @@ static int64_t clock_of(struct fl_worker *w)
     if (pthread_getcpuclockid(w->thread, &clock) != 0 || clock_gettime(clock, &ts) < 0)
         return 0;
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* How long it has to answer. The kernel ends operations in whatever system call their submitter makes next, copying what they have received, and what it is told of it
+ * begins at once: no task is to blame for what many of them take. Epoll only tells. */
+static int64_t time_to_answer(struct fl_worker *w)
+{
+    bool ending = !fl_ring_polls(&w->ring) && (fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
+    int64_t ends = ending ? ENDING * (int64_t)fl_ring_inflight(&w->ring) : 0;
+    return FL_RECHECK + (load_relaxed(&w->tells) ? FL_TELLING : ends < ENDING_MOST ? ends : ENDING_MOST); /* hint: it is looked at again */
 }
 
 static void ask(struct fl_worker *w, struct fl_record *record, int64_t looked, int64_t now)
@@ -79,6 +95,11 @@ static bool has_ready(struct fl_worker *w, int64_t now)
            (fl_ring_polls(&w->ring) ? fl_ring_promising(&w->ring) : fl_ring_ready(&w->ring) || fl_ring_wants_kick(&w->ring));
 }
 
+static void recheck(struct fl_view *view, int64_t time)
+{
+    view->recheck = view->recheck && view->recheck < time ? view->recheck : time; /* who has longer is looked at again then */
+}
+
 static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view *view)
 {
     bool busy = fl_is_busy(w);
@@ -89,21 +110,21 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view 
         record->state_at = 0;
         return true;
     }
-    if (!busy || view->now - looked < FL_STALLED) {
+    if (!busy || view->now - looked < fl_patience(w)) {
         record->asked = 0;
         return false;
     }
-    _Atomic(int32_t) *budget = fl_atomic(int32_t, &w->hot.budget_);
-    if (record->asked != looked || load_relaxed(budget) > 0) { /* hint: who dispatches writes it, and perhaps over what was asked */
-        store_relaxed(budget, 0);                              /* hint: makes it look round; said again until it answers */
+    if (record->asked != looked || !fl_worker_is_asked(w)) {
+        fl_worker_ask(w);
         ask(w, record, looked, view->now);
-        view->recheck = true;
+        recheck(view, time_to_answer(w));
         if (view->now >= w->runtime->monitor.fast_until)
             view->urgent |= has_ready(w, view->now) || is_off_cpu(load_relaxed(&w->tid)) > 0; /* hint: set before it ran anything */
         return false;
     }
-    if (!record->stalled && view->now - record->asked_at < FL_RECHECK / 2) {
-        view->recheck = true;
+    int64_t time = record->stalled ? 0 : time_to_answer(w);
+    if (view->now - record->asked_at < time / 2) {
+        recheck(view, time / 2);
         return false;
     }
     if (!record->stalled || view->now - record->state_at > STATE_EVERY) {
@@ -111,8 +132,12 @@ static bool judge(struct fl_worker *w, struct fl_record *record, struct fl_view 
         record->state_at = view->now;
     }
     store_relaxed(&w->noticed, looked); /* hint: for those who would tell */
-    if (!record->stalled && !record->off && clock_of(w) - record->asked_cpu < FL_RECHECK / 2) {
-        ask(w, record, looked, view->now); /* neither asleep nor computing: other programs have its CPU */
+    if (!record->stalled && !record->off && clock_of(w) - record->asked_cpu < time / 2) {
+        record->asked_at = view->now; /* neither asleep nor computing: other programs have its CPU */
+        return false;
+    }
+    if (load_relaxed(&w->looked) != looked) { /* hint: it has answered, and the monitor was slow */
+        record->asked = 0;
         return false;
     }
     if (!record->off)
@@ -149,7 +174,8 @@ bool fl_anything_soon(struct filch_runtime *runtime, int64_t now)
 void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view)
 {
     struct fl_monitor *monitor = &runtime->monitor;
-    bool begun = false, begun_off = false;
+    bool soon = runtime->on_stall || expects_soon(runtime, fl_clock());
+    int64_t fast = 0;
     *view = (struct fl_view){.now = fl_clock(), .total = fl_total(runtime)};
     for (unsigned i = 0; i < view->total; i++) {
         struct fl_worker *w = runtime->workers[i];
@@ -163,12 +189,20 @@ void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view)
         }
         view->out += fl_is_relief(w);
         bool was_off = record->stalled && record->off, stalled = judge(w, record, view);
-        begun_off |= stalled && record->off && !was_off;
-        if (stalled && !record->stalled) {
+        bool begun = stalled && !record->stalled, begun_off = stalled && record->off && !was_off;
+        if (begun) {
             add_relaxed(&monitor->stalls, 1); /* counter */
             add_relaxed(&monitor->untold, 1); /* counter */
             record->told = false;
-            begun = true;
+        }
+        if (begun || begun_off) {
+            record->lasts = false;
+            record->since = view->now;
+        }
+        if (stalled && (record->off || soon)) {
+            bool lasts = !record->lasts && view->now - record->since >= LASTS;
+            record->lasts |= lasts;
+            fast = lasts ? FAST : (begun || begun_off) && fast < FAST_FIRST ? FAST_FIRST : fast;
         }
         record->stalled = stalled;
         if (stalled && runtime->on_stall && !record->told)
@@ -186,8 +220,7 @@ void fl_stalled_see(struct filch_runtime *runtime, struct fl_view *view)
     view->idle = fl_idle_anybody(word);
     view->ready_outside = load_relaxed(&runtime->inject.count) != 0; /* hint: looked at again */
     view->unstarted |= load_relaxed(&runtime->heavy.count) != 0;     /* hint: looked at again */
-    bool soon = runtime->on_stall || expects_soon(runtime, view->now);
-    if (begun_off || (begun && soon))
-        monitor->fast_until = view->now + FAST;
+    if (view->now + fast > monitor->fast_until)
+        monitor->fast_until = view->now + fast;
     view->urgent |= soon || view->ready || view->ready_outside || view->now < monitor->fast_until;
 }

@@ -5,8 +5,17 @@
 
 #include "sched/worker.h"
 
-#define FL_STALLED 200000 /* ns without a look round after which a busy worker may be stalled */
-#define FL_RECHECK 150000 /* ns from asking it to the look whether it is */
+#define FL_STALLED 200000  /* ns without a look round after which a busy worker may be stalled */
+#define FL_TELLING 1000000 /* ns that it may tell the kernel of operations, and ... */
+#define FL_TOLD 30000      /* ... ns for each */
+#define FL_RECHECK 150000  /* ns from asking it to the look whether it is, at least */
+
+/** How long a worker may be without a look round. */
+FL_INLINE int64_t fl_patience(struct fl_worker *w)
+{
+    uint32_t tells = load_relaxed(&w->tells); /* hint: it is looked at again */
+    return unlikely(tells) ? FL_TELLING + FL_TOLD * (int64_t)tells : FL_STALLED;
+}
 
 /** What the monitor knows of one worker. */
 struct fl_record {
@@ -14,6 +23,8 @@ struct fl_record {
     int64_t asked_at;  /**< when that was */
     int64_t asked_cpu; /**< CPU time that its carrier had used by then, ns */
     int64_t state_at;  /**< when `off` was found out */
+    int64_t since;     /**< when it was found to be stalled, ns */
+    bool lasts;        /**< that is no matter of a moment */
     bool told;         /**< the host was */
     bool stalled;
     bool off; /**< its carrier is not on the CPU: it sleeps in the kernel */
@@ -31,7 +42,7 @@ struct fl_view {
     unsigned out;              /**< reliefs that do not rest */
     bool idle;                 /**< somebody of full duty is */
     bool watched;              /**< so it need not be watched */
-    bool recheck;              /**< somebody has been asked */
+    int64_t recheck;           /**< somebody has been asked: ns until that is looked at; 0: nobody has */
     bool more;                 /**< perhaps another relief is to be called */
     bool urgent;               /**< a stall would keep somebody waiting, or stalls have lately left CPUs without work */
     bool ready, ready_outside; /**< what was woken waits with stalled workers; with nobody */

@@ -315,7 +315,9 @@ static void ask_kernel(struct fl_worker *w, int64_t now)
     uint32_t queued = fl_ring_queued(&w->ring);
     if (queued >= MANY || (due && (queued != 0 || polls))) {
         w->asked = now;
+        store_relaxed(&w->tells, queued + 1); /* hint: for who looks whether it is stalled */
         fl_ring_flush(&w->ring);
+        store_relaxed(&w->tells, 0); /* hint: as above */
     }
     if ((due || !polls) && fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);

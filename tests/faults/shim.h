@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A call that fails: from the `after`-th on, every `every`-th time. Zero: it works. */
 struct fault {
@@ -15,6 +16,7 @@ struct fault {
 extern struct shim {
     struct fault submit, cancel, sleep, init, probe, eventfd, epoll_create, epoll_ctl, thread;
     _Atomic(unsigned) some;         /* entries that one submission takes at most; 0: all */
+    _Atomic(int64_t) busy;          /* CPU time that one submission takes, ns */
     _Atomic(unsigned) completions;  /* room for so many in the queue; 0: as asked */
     _Atomic(int) missing;           /* an operation that the kernel says it does not know; 0: none */
     _Atomic(bool) deaf;             /* no name server says anything */

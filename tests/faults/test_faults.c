@@ -293,6 +293,59 @@ Test(faults, a_sleep_that_fails_is_slept_again)
     must(atomic_load(&refused) == 0);
 }
 
+/* ---- a submission that lasts ---- */
+
+enum { SUBMISSIONS = 100 };
+
+static int yield_for_long(void *arg)
+{
+    atomic_bool *over = arg;
+    while (!atomic_load(over))
+        filch_yield();
+    return 0;
+}
+
+static int write_often(void *arg)
+{
+    int fd = filch_open("/dev/null", O_WRONLY, 0);
+    must(fd >= 0);
+    for (int i = 0; i < SUBMISSIONS; i++)
+        must(filch_write(fd, "x", 1) == 1);
+    filch_close(fd);
+    atomic_store((atomic_bool *)arg, true);
+    return 0;
+}
+
+/* A worker that never sleeps, so that it tells the kernel between two turns of a task. */
+static int write_among_others(void *arg)
+{
+    static atomic_bool over;
+    filch_stats stats;
+    atomic_store(&over, false);
+    FILCH_SCOPE(s);
+    must(filch_spawn(&s, yield_for_long, &over) == 0 && filch_spawn(&s, write_often, &over) == 0);
+    must(filch_join(&s) == 0);
+    filch_stats_read(filch_current(), &stats);
+    *(uint64_t *)arg = stats.stalls;
+    return 0;
+}
+
+static uint64_t stalls_with(int64_t busy)
+{
+    uint64_t stalls = 0;
+    atomic_store(&shim.busy, busy);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_URING}, write_among_others, &stalls) == 0);
+    atomic_store(&shim.busy, 0);
+    return stalls;
+}
+
+Test(faults, who_tells_the_kernel_of_operations_is_stalled_only_when_that_lasts)
+{
+    uring_only();
+    must(stalls_with(1400000) < SUBMISSIONS / 10); /* other programs may stop it then */
+    must(stalls_with(5000000) > SUBMISSIONS / 10);
+}
+
 /* ---- completions ---- */
 
 enum { MANY = SANITIZED ? 6000 : 10000 }; /* more than the queue of completions holds */
