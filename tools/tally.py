@@ -14,6 +14,7 @@ from pathlib import Path
 GOOD = {'OK', 'EXPECTEDFAIL'}
 SHOWN = 12 # lines of what a test that failed printed
 LAW = re.compile(r'^(not ok|ok)\b[ \d]*(?:- )?(.*)$')
+FAIL = re.compile(r'^\[FAIL\] (\S+?): ') # Criterion's line after what a law printed
 
 
 def laws_of(output):
@@ -29,6 +30,19 @@ def laws_of(output):
     return laws
 
 
+def share_out(errors, laws):
+    """Puts the last lines of standard error before each law's failure to the law; those of a test that doesn't say whose they are, to its last one."""
+    wrong = {law.split()[0]: printed for verdict, law, printed in laws if verdict != 'ok' and law}
+    begin, whose = 0, set()
+    for i, line in enumerate(errors):
+        if (fail := FAIL.match(line)) and fail[1] in wrong:
+            wrong[fail[1]][SHOWN:] = errors[max(begin, i - SHOWN):i]
+            begin = i + 1
+            whose.add(fail[1])
+    if wrong and not whose:
+        next(reversed(wrong.values()))[SHOWN:] = errors[-SHOWN:]
+
+
 def results(folder):
     """(suite, name, 'passed' | 'failed' | 'skipped', lines printed) of each test or law."""
     log = Path(folder, 'meson-logs', 'testlog.json')
@@ -39,9 +53,7 @@ def results(folder):
         output = test.get('stdout') or ''
         laws = laws_of(output)
         errors = (test.get('stderr') or '').splitlines()
-        wrong = [printed for verdict, _, printed in laws if verdict != 'ok']
-        if wrong: # which of them it belongs to is not said
-            wrong[-1][:] = wrong[-1][:SHOWN] + errors[-SHOWN:]
+        share_out(errors, laws)
         for verdict, law, printed in laws:
             skipped = re.search(r'#\s*skip', law, re.I)
             yield suite, law, 'skipped' if skipped else 'passed' if verdict == 'ok' else 'failed', printed[:2 * SHOWN]
