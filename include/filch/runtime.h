@@ -63,7 +63,7 @@ typedef struct filch_config {
     unsigned workers;  /**< how many; 0: one per allowed core, at most the CPU quota; 1 to 1024 */
     filch_model model; /**< which threading model */
     filch_pinning pin; /**< pinning of workers */
-    size_t stack_size; /**< bytes of a task's stack, guard page included; 0: 65,536; a power of two, 16 KiB to 64 MiB */
+    size_t stack_size; /**< bytes of a task's stack; 0: 65,536; a power of two, 16 KiB to 64 MiB */
     const char *name;  /**< for kernel thread names and dumps; copied; NULL: "filch" */
     /** Who is told of a deadlock: filch_deadlock_print, filch_deadlock_panic, or one of the host's own; NULL: nobody. With it the host says that its other
      * threads, and tasks of its other runtimes, wake no tasks of this one but while they hold it (filch_hold). Not with FILCH_MODEL_11, whose tasks are

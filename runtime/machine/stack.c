@@ -2,9 +2,9 @@
 /* Task stacks: cut from big arenas, guarded, coloured, kept in a LIFO cache a worker and a pool a runtime, and given back to the kernel
  * when they lie idle.
  *
- * A stack of class c is one slot of 2^(14+c) bytes, aligned to its size:
+ * A stack of class c is one slot of a guard page and 2^(14+c) bytes:
  *
- *   slot                                                                                  slot + size
+ *   slot                                                                                  the next slot
  *   | guard page | usable, grows down ...                     <- top | struct fl_stack | colour |
  *                ^ low                                                 64 bytes          0..31 lines
  *
@@ -12,13 +12,15 @@
  *   1. top == (uintptr_t)stack, 64-byte aligned; at least 2,048 bytes of the slot's last 4 KiB are below it, so that the header, the
  *      first frames and the task's first locals share one page: a task that parks early costs one page.
  *   2. colour == slot index % 32. Without it the hot words of all stacks would fall into one set of the L1 cache (4-9 ns a visit against 1-2).
- *   3. A slot is in exactly one of these states:
+ *   3. A slot is an odd number of pages. Slots of 16 pages would have their hot pages in 8 of the 128 sets of a TLB (Zen 4: 10 ns a visit of
+ *      256 stacks, 17 of 512, against 3 and 6).
+ *   4. A slot is in exactly one of these states:
  *        fresh   index >= arena->made                 never handed out
  *        live    its bit in arena->live is set        its header is valid; in use, or in one cache, or in one chain of the pool
  *        spare   its bit in arena->spare is set       no header, no memory; kinds[] says whether its guard stands (UNMADE: no)
  *        held    none of these                        one thread is about to make it live or spare
- *   4. sum over arenas of (slots not fresh, kind != UNMADE) == stacks->made.
- *   5. Arenas are never unmapped before fl_stacks_free, so that whoever looks at a slot reads at worst zeroes.
+ *   5. sum over arenas of (slots not fresh, kind != UNMADE) == stacks->made.
+ *   6. Arenas are never unmapped before fl_stacks_free, so that whoever looks at a slot reads at worst zeroes.
  *
  * Guards, best first; which one a stack has is in its header, what new ones get is in fl_stacks_info:
  *   marker     MADV_GUARD_INSTALL (Linux 6.13): costs no mapping. Believed only after a test page has been seen to fault, since some
@@ -80,9 +82,9 @@
 #define SYS_process_madvise 440
 #endif
 
-#define ARENA_FIRST ((size_t)1 << 20) /* a class's first arena, or one slot: a small runtime stays small */
-#define ARENA_MAX ((size_t)1 << 28)   /* they double up to this: 4,096 stacks of 64 KiB */
-#define UNMADE 0xff                   /* in kinds[]: no guard stands */
+#define ARENA_FIRST_SHIFT 20 /* bytes of a class's first arena without guards, or one slot: a small runtime stays small */
+#define ARENA_MAX_SHIFT 28   /* they double up to this: 4,096 stacks of 64 KiB */
+#define UNMADE 0xff          /* in kinds[]: no guard stands */
 #define WORD 64
 
 static const unsigned batch_max = FL_TSAN ? 4 : FL_STACK_BATCH_MAX; /* TSan has about 8,000 fibers to give */
@@ -95,6 +97,7 @@ struct side {
 struct fl_stack_arena {
     struct fl_stack_arena *next; /* in stacks->arenas; constant once published, as are: */
     uintptr_t base;
+    size_t slot; /* bytes */
     unsigned slots, words;
     uint8_t cls;
     struct side *sides;        /* per slot, or NULL; who holds the slot */
@@ -114,7 +117,7 @@ struct size_class {
     struct fl_stack *chains;     /* [lock] the pool of live stacks: a LIFO of chains */
     _Atomic(uint64_t) pooled;    /* stacks in them; written under the lock */
     struct fl_list fresh, spare; /* [lock] */
-    size_t arena_bytes;          /* [lock] of the next one */
+    unsigned arena_slots;        /* [lock] of the next one */
 } FL_ALIGN_LINE;
 
 struct fl_stacks {
@@ -132,35 +135,34 @@ struct fl_stacks {
 /* What mprotect may still take is a property of the process, not of a runtime. */
 static _Atomic(uint64_t) protected_stacks;
 
-static size_t slot_size(unsigned cls)
+static size_t class_size(unsigned cls)
 {
     return (size_t)1 << (FL_STACK_MIN_SHIFT + cls);
 }
 
 static unsigned slot_index(const struct fl_stack *stack)
 {
-    return (unsigned)(((uintptr_t)stack - stack->arena->base) >> (FL_STACK_MIN_SHIFT + stack->cls));
+    return (unsigned)(((uintptr_t)stack - stack->arena->base) / stack->arena->slot);
 }
 
 static uintptr_t slot_address(const struct fl_stack_arena *arena, unsigned index)
 {
-    return arena->base + ((uintptr_t)index << (FL_STACK_MIN_SHIFT + arena->cls));
+    return arena->base + index * arena->slot;
 }
 
 static struct fl_stack *slot_stack(const struct fl_stack_arena *arena, unsigned index)
 {
     _Static_assert(sizeof(struct fl_stack) == FL_LINE, "the header is one line");
-    return (struct fl_stack *)(slot_address(arena, index) + slot_size(arena->cls) - sizeof(struct fl_stack) -
-                               (index % FL_STACK_COLOURS) * FL_LINE);
+    return (struct fl_stack *)(slot_address(arena, index + 1) - sizeof(struct fl_stack) - (index % FL_STACK_COLOURS) * FL_LINE);
 }
 
 int fl_stack_class(size_t size)
 {
-    size_t least = 2 * (size_t)sysconf(_SC_PAGESIZE); /* a guard and a page to use, also where pages are 64 KiB */
+    size_t least = (size_t)sysconf(_SC_PAGESIZE); /* where pages are 64 KiB */
     if (size < least)
         size = least;
     for (unsigned cls = 0; cls < FL_STACK_CLASSES; cls++)
-        if (slot_size(cls) >= size)
+        if (class_size(cls) >= size)
             return (int)cls;
     return -EINVAL;
 }
@@ -210,33 +212,14 @@ static void pool_put(struct size_class *class, struct fl_stack *chain)
 
 /* Arenas */
 
-static void *map_aligned(size_t bytes, size_t align)
+static struct fl_stack_arena *arena_new(struct fl_stacks *stacks, unsigned cls, unsigned slots)
 {
-    const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *at = mmap(NULL, bytes, prot, flags, -1, 0);
-    if (at == MAP_FAILED)
-        return NULL;
-    if ((uintptr_t)at % align == 0) /* usual: mappings grow down from the last one of this class */
-        return at;
-    munmap(at, bytes);
-    at = mmap(NULL, bytes + align, prot, flags, -1, 0);
-    if (at == MAP_FAILED)
-        return NULL;
-    size_t before = -(uintptr_t)at % align;
-    if (before)
-        munmap(at, before);
-    if (align - before)
-        munmap(at + before + bytes, align - before);
-    return at + before;
-}
-
-static struct fl_stack_arena *arena_new(struct fl_stacks *stacks, unsigned cls, size_t bytes)
-{
-    size_t slots = bytes / slot_size(cls), words = (slots + WORD - 1) / WORD;
+    size_t words = (slots + WORD - 1) / WORD, slot = class_size(cls) + stacks->page, bytes = slots * slot;
     struct fl_stack_arena *arena = calloc(1, sizeof(*arena) + 3 * words * sizeof(uint64_t) + slots);
     if (!arena)
         return NULL;
-    arena->slots = (unsigned)slots;
+    arena->slot = slot;
+    arena->slots = slots;
     arena->words = (unsigned)words;
     arena->cls = (uint8_t)cls;
     arena->live = (_Atomic(uint64_t) *)(arena + 1);
@@ -251,8 +234,8 @@ static struct fl_stack_arena *arena_new(struct fl_stacks *stacks, unsigned cls, 
         free(arena);
         return NULL;
     }
-    void *at = map_aligned(bytes, slot_size(cls));
-    if (!at) {
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
         free(arena->sides);
         free(arena);
         return NULL;
@@ -265,7 +248,7 @@ static struct fl_stack_arena *arena_new(struct fl_stacks *stacks, unsigned cls, 
 
 static void arena_free(struct fl_stack_arena *arena)
 {
-    size_t bytes = (size_t)arena->slots * slot_size(arena->cls);
+    size_t bytes = arena->slots * arena->slot;
     for (unsigned i = 0; i < arena->slots; i++) {
         if (arena->kinds[i] == FILCH_GUARD_MPROTECT)
             sub_relaxed(&protected_stacks, 1); /* counter */
@@ -281,6 +264,12 @@ static void arena_free(struct fl_stack_arena *arena)
     free(arena);
 }
 
+static unsigned slots_in(unsigned cls, unsigned shift)
+{
+    unsigned stack = FL_STACK_MIN_SHIFT + cls;
+    return shift > stack ? 1u << (shift - stack) : 1;
+}
+
 /* A new arena of the class, its first *n slots (or fewer, then *n says so) held by the caller. Big ones are tried first. Two workers may come
  * here at once; then there are two arenas, and both get used. */
 static struct fl_stack_arena *grow(struct fl_stacks *stacks, unsigned cls, unsigned *n)
@@ -288,12 +277,12 @@ static struct fl_stack_arena *grow(struct fl_stacks *stacks, unsigned cls, unsig
     struct size_class *class = &stacks->classes[cls];
     struct fl_stack_arena *arena;
     fl_lock_take(&class->lock);
-    size_t bytes = class->arena_bytes;
+    unsigned slots = class->arena_slots;
     fl_lock_give(&class->lock);
-    while (!(arena = arena_new(stacks, cls, bytes))) {
-        if (bytes == slot_size(cls))
+    while (!(arena = arena_new(stacks, cls, slots))) {
+        if (slots == 1)
             return NULL;
-        bytes /= 2;
+        slots /= 2;
     }
     if (*n > arena->slots)
         *n = arena->slots;
@@ -305,7 +294,7 @@ static struct fl_stack_arena *grow(struct fl_stacks *stacks, unsigned cls, unsig
     while (!cas_weak_acq_rel(&stacks->arenas, &head, arena)); /* [arena] pairs with fl_stacks_each */
 
     fl_lock_take(&class->lock);
-    class->arena_bytes = bytes < ARENA_MAX ? 2 * bytes : bytes;
+    class->arena_slots = slots < slots_in(cls, ARENA_MAX_SHIFT) ? 2 * slots : slots;
     if (arena->made < arena->slots)
         fl_list_append(&class->fresh, &arena->fresh_link);
     fl_lock_give(&class->lock);
@@ -442,7 +431,7 @@ static unsigned populate(struct fl_stacks *stacks, struct fl_stack_arena *arena,
     struct iovec pages[FL_STACK_BATCH_MAX];
     int error = 0;
     for (unsigned i = 0; i < n; i++)
-        pages[i] = (struct iovec){(void *)(slot_address(arena, slots[i]) + slot_size(arena->cls) - stacks->page), stacks->page};
+        pages[i] = (struct iovec){(void *)(slot_address(arena, slots[i] + 1) - stacks->page), stacks->page};
     unsigned done = advise(stacks, pages, n, ADVICE_POPULATE_WRITE, &error);
     if (done < n && error == EINVAL) {
         store_relaxed(&stacks->populate, false); /* hint: an old kernel; who still tries is told so too */
@@ -556,7 +545,7 @@ bool fl_stack_intact(const struct fl_stack *stack)
 {
     if (stack->guard != FILCH_GUARD_CANARY)
         return true;
-    const uint64_t *word = (const uint64_t *)((uintptr_t)stack & -slot_size(stack->cls)), *end = (const uint64_t *)stack->low;
+    const uint64_t *word = (const uint64_t *)slot_address(stack->arena, slot_index(stack)), *end = (const uint64_t *)stack->low;
     uint64_t all = 0;
     while (word < end)
         all |= *word++;
@@ -603,7 +592,7 @@ static void discard(const struct fl_stacks *stacks, struct fl_stack_arena *arena
 /* All `made` slots of a closed arena are spare: without their markers, its page tables can go too. */
 static void take_guards_down(struct fl_stacks *stacks, struct fl_stack_arena *arena, unsigned made)
 {
-    size_t bytes = made * slot_size(arena->cls);
+    size_t bytes = made * arena->slot;
     uint64_t down = 0;
     if (madvise((void *)arena->base, bytes, ADVICE_GUARD_REMOVE) == 0) {
         for (unsigned i = 0; i < made; i++) {
@@ -784,7 +773,7 @@ int fl_stacks_new(struct fl_stacks **ret_stacks)
     for (unsigned cls = 0; cls < FL_STACK_CLASSES; cls++) {
         fl_list_init(&stacks->classes[cls].fresh);
         fl_list_init(&stacks->classes[cls].spare);
-        stacks->classes[cls].arena_bytes = slot_size(cls) > ARENA_FIRST ? slot_size(cls) : ARENA_FIRST;
+        stacks->classes[cls].arena_slots = slots_in(cls, ARENA_FIRST_SHIFT);
     }
     stacks->page = page;
     stacks->tool = FL_TSAN || RUNNING_ON_VALGRIND;

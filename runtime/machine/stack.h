@@ -16,8 +16,8 @@
 
 struct fl_stack_arena;
 
-/** The control block at the top of a stack, just above the first frame. The stack's user grows down from `top`. A stack of class c occupies one slot of
- * 2^(FL_STACK_MIN_SHIFT + c) bytes, aligned to its size; the guard is the slot's lowest page. One cache line. */
+/** The control block at the top of a stack, just above the first frame. The stack's user grows down from `top`. A stack of class c occupies
+ * 2^(FL_STACK_MIN_SHIFT + c) bytes above a guard page. One cache line. */
 struct fl_stack {
     struct fl_stack *next; /**< free lists */
     uintptr_t low;         /**< lowest usable address (above the guard) */
@@ -46,7 +46,7 @@ struct fl_stack_cache {
     struct fl_stacks *stacks;
 };
 
-/** The class for stacks of at least `size` bytes, guard page included. @return the class, or -EINVAL: more than 64 MiB. */
+/** The class for stacks of at least `size` bytes, guard page excluded. @return the class, or -EINVAL: more than 64 MiB. */
 int fl_stack_class(size_t size);
 
 /** @return 0, -ENOMEM. */

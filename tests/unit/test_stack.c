@@ -139,19 +139,19 @@ Test(stack, class_is_the_least_that_is_enough)
     }
 }
 
-Test(stack, lies_in_a_slot_aligned_to_its_size)
+Test(stack, is_as_large_as_its_class_above_a_guard)
 {
     for (unsigned c = (unsigned)fl_stack_class(1); c < FL_STACK_CLASSES; c++) {
         size_t size = 16 * KIB << c, page = (size_t)sysconf(_SC_PAGESIZE);
         for (unsigned i = 0; i < 40 && size * i < 256 * MIB; i++) {
             struct fl_stack *stack = fl_stack_get(&cache, c);
             cr_assert(stack);
-            uintptr_t slot = (uintptr_t)stack & -size;
-            cr_assert_eq(stack->low, slot + page);
+            uintptr_t end = stack->low + size;
+            cr_assert_eq(stack->low % page, 0);
             cr_assert_eq(stack->top % 16, 0);
             cr_assert_leq(stack->top, (uintptr_t)stack);
-            cr_assert_lt((uintptr_t)(stack + 1), slot + size + 1);
-            cr_assert_geq(stack->top - (slot + size - 4096), 1900, "header and colour leave too little of the top page");
+            cr_assert_leq((uintptr_t)(stack + 1), end);
+            cr_assert_geq(stack->top - (end - 4096), 1900, "header and colour leave too little of the top page");
             cr_assert_eq(stack->cls, c);
             cr_assert_null(stack->task);
             memset((void *)stack->low, 0xff, 64);
@@ -172,6 +172,19 @@ Test(stack, neighbours_have_different_colours)
     put_many(got, 256);
 }
 
+/* A TLB finds its set by the lowest bits of the page's number. */
+Test(stack, the_first_pages_of_many_are_in_all_sets_of_a_tlb)
+{
+    enum { SETS = 128, MANY = 512 };
+    struct fl_stack **got = get_many(MANY);
+    unsigned seen[SETS] = {0};
+    for (unsigned i = 0; i < MANY; i++)
+        seen[(got[i]->top - 1) / (uintptr_t)sysconf(_SC_PAGESIZE) % SETS]++;
+    for (unsigned i = 0; i < SETS; i++)
+        cr_assert_leq(seen[i], 3 * MANY / SETS);
+    put_many(got, MANY);
+}
+
 Test(stack, writing_into_the_guard_kills)
 {
     for (int kind = FILCH_GUARD_MARKER; kind <= FILCH_GUARD_MPROTECT; kind++) {
@@ -183,7 +196,7 @@ Test(stack, writing_into_the_guard_kills)
         cr_assert_eq(write_kills(last->low), 0);
         cr_assert_eq(write_kills(last->top - 1), 0);
         cr_assert_eq(write_kills(last->low - 1), SIGSEGV);
-        cr_assert_eq(write_kills((uintptr_t)last & -(64 * KIB)), SIGSEGV);
+        cr_assert_eq(write_kills(last->low - (uintptr_t)sysconf(_SC_PAGESIZE)), SIGSEGV);
     }
 }
 
