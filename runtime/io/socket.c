@@ -35,6 +35,7 @@
 #define FOUND_FEW (FOUND_ALL / 3) /* below that they are not worth a system call each */
 #define FOUND_MEMORY 16           /* attempts that count */
 #define UNTRIED 16                /* one in so many is made all the same */
+#define CALL_DUE 2                /* so many queued operations are worth a system call */
 
 static unsigned capped(size_t len)
 {
@@ -64,12 +65,13 @@ static int run(const struct io_uring_sqe *sqe)
     return finish(task, sqe, try_(task, sqe));
 }
 
-/* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call. And while the task waits,
+/* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call; or the worker will make
+ * that call in any case, as soon as this task waits: it has to tell the kernel of what those before it wait for. And while the task waits,
  * what it will receive next may have come. */
 static bool goes_with_others(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
     bool sends = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG;
-    return sends && !fl_op_polls(task) && fl_worker_busy(fl_self());
+    return sends && !fl_op_polls(task) && (fl_worker_busy(fl_self()) || fl_ring_queued(&fl_self()->ring) >= CALL_DUE);
 }
 
 /* Whether the last receive had room for more. Only a hint, because the number may be another socket's by now; what follows from it is looked after
