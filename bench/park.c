@@ -10,7 +10,7 @@
  *     maps     lines of /proc/self/maps while all are parked. vm.max_map_count is 65,530 by default: with a VMA or two for each guarded
  *              stack there is no million of them.
  *
- * Form `floor` is the kernel's part of create, with no runtime: for each task a guard page and one page of memory, 64 KiB apart, asked for in vectors of
+ * Form `floor` is the kernel's part of create, with no runtime: for each task a guard page and one page of memory, 68 KiB apart, asked for in vectors of
  * 64 where the kernel takes them. Guards need Linux 6.13; without them it is the memory alone.
  *
  * Each run has a fresh runtime, because one that has run before keeps stacks at hand; starting and stopping it are not timed. A counter
@@ -70,7 +70,7 @@ static int park(struct bench_run *run)
     return r;
 }
 
-enum { SLOT = 65536, PAGE = 4096, VECTOR = 64, PIDFD_SELF_ = -10000, POPULATE_WRITE = 23, GUARD_INSTALL = 102 };
+enum { SLOT = 65536 + 4096, PAGE = 4096, VECTOR = 64, PIDFD_SELF_ = -10000, POPULATE_WRITE = 23, GUARD_INSTALL = 102 };
 
 /* madvise for page `page` of each of `count` slots. */
 static void advise(char *slots, int64_t count, int64_t page, int advice)

@@ -206,7 +206,7 @@ static void show_stacks(const filch_stats *stats, json_t *machine)
         "this kernel allows no more guard pages: a canary at the end of each is looked at when it is given back",
     };
     unsigned guard = (unsigned)stats->guard < BENCH_COUNT(names) ? (unsigned)stats->guard : 0;
-    page_pair("stacks", "%d KiB of address space a task, and memory only where it is touched; %s", STACK_SIZE / 1024, texts[guard]);
+    page_pair("stacks", "%d KiB a task, address space that becomes memory only where it is touched; %s", STACK_SIZE / 1024, texts[guard]);
     json_object_set_new(machine, "guard", json_string(names[guard]));
 }
 

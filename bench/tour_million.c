@@ -2,7 +2,7 @@
 /* The tour's third chapter: a million tasks, by the workloads `flat`, `skynet` and `park`.
  *
  * The million that are parked at once need memory: 4.3 KiB each, and some page tables. As many are made as two thirds of what is
- * available have room for; that is the least of MemAvailable, what the cgroup at the root of our view has left, and RLIMIT_AS with 64 KiB
+ * available have room for; that is the least of MemAvailable, what the cgroup at the root of our view has left, and RLIMIT_AS with 68 KiB
  * of address space for each. */
 #include "tour.h"
 
@@ -16,7 +16,7 @@
 
 #define MILLION 1000000
 #define PARKED_BYTES 4500.0
-#define STACK_BYTES 65536.0
+#define STACK_BYTES (65536.0 + 4096)
 
 /* ---- how many ---- */
 

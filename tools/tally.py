@@ -14,7 +14,8 @@ from pathlib import Path
 GOOD = {'OK', 'EXPECTEDFAIL'}
 SHOWN = 12 # lines of what a test that failed printed
 LAW = re.compile(r'^(not ok|ok)\b[ \d]*(?:- )?(.*)$')
-FAIL = re.compile(r'^\[FAIL\] (\S+?): ') # Criterion's line after what a law printed
+FAIL = re.compile(r'\[FAIL\] (\S+?): ')  # Criterion says so after what a law printed
+REASON = re.compile(r': must\(|^filch: |\d: Assertion |ERROR: |runtime error: ')
 
 
 def laws_of(output):
@@ -30,17 +31,25 @@ def laws_of(output):
     return laws
 
 
+def reason(lines):
+    """Of what was printed up to a failure the last reason that was given, from its first line, and the end. What laws that passed printed may be among it."""
+    begin = next((i for i in reversed(range(len(lines))) if REASON.search(lines[i])), len(lines))
+    if begin + SHOWN >= len(lines):
+        return lines[-SHOWN:]
+    return lines[begin:begin + SHOWN // 2] + lines[-SHOWN // 2:]
+
+
 def share_out(errors, laws):
-    """Puts the last lines of standard error before each law's failure to the law; those of a test that doesn't say whose they are, to its last one."""
+    """Gives each law that failed the lines of standard error before its failure; a test that doesn't say whose they are, to its last one."""
     wrong = {law.split()[0]: printed for verdict, law, printed in laws if verdict != 'ok' and law}
     begin, whose = 0, set()
     for i, line in enumerate(errors):
-        if (fail := FAIL.match(line)) and fail[1] in wrong:
-            wrong[fail[1]][SHOWN:] = errors[max(begin, i - SHOWN):i]
+        if (fail := FAIL.search(line)) and fail[1] in wrong:
+            wrong[fail[1]][SHOWN:] = reason(errors[begin:i])
             begin = i + 1
             whose.add(fail[1])
     if wrong and not whose:
-        next(reversed(wrong.values()))[SHOWN:] = errors[-SHOWN:]
+        next(reversed(wrong.values()))[SHOWN:] = reason(errors)
 
 
 def results(folder):

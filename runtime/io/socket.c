@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets, and the poll of one descriptor.
  *
- * What is ready is served at once by the plain system call that does not wait (fl_request_try); the rest goes through the back-end, which waits. Accept and
- * connect nearly always wait, so they are not tried. O_NONBLOCK says nothing to a task: who does not want to wait passes MSG_DONTWAIT. The forms with an
- * address are recvmsg and sendmsg underneath, because the ring has no address for a recv.
+ * What is ready is served at once by the plain system call that does not wait (fl_request_try), unless it is sent among others; the rest goes through the back-end,
+ * which waits. Accept and connect nearly always wait, so they are not tried. O_NONBLOCK says nothing to a task: who does not want to wait passes MSG_DONTWAIT. The forms
+ * with an address are recvmsg and sendmsg underneath, because the ring has no address for a recv.
  *
  * MSG_WAITALL. The plain call waits for all on a stream, and for one record on any other socket. The ring glues records together, sees the same bytes again
  * under MSG_PEEK, and does not say what came with a second piece; and an attempt that does not wait returns the part that is there. So we forget the flag but for
@@ -65,13 +65,20 @@ static int run(const struct io_uring_sqe *sqe)
     return finish(task, sqe, try_(task, sqe));
 }
 
-/* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call; or the worker will make
- * that call in any case, as soon as this task waits: it has to tell the kernel of what those before it wait for. And while the task waits,
- * what it will receive next may have come. */
+/* Whether a message goes out sooner, or cheaper, by a ring: others wait for the worker, whose messages go with it in one system call; or that call is due in any case
+ * once this task waits, for what is queued already. And while the task waits, what it will receive next may have come. */
 static bool goes_with_others(const struct fl_task *task, const struct io_uring_sqe *sqe)
 {
+    struct fl_worker *w = fl_self();
     bool sends = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG;
-    return sends && !fl_op_polls(task) && (fl_worker_busy(fl_self()) || fl_ring_queued(&fl_self()->ring) >= CALL_DUE);
+    if (!sends || fl_op_polls(task) || !fl_ring_accepts(&w->ring))
+        return false;
+    if (fl_worker_busy(w))
+        return true;
+    bool due = fl_ring_queued(&w->ring) >= CALL_DUE;
+    if (due)
+        fl_worker_tell_kernel(w); /* who comes first now may be the task of a timer, and compute */
+    return due;
 }
 
 /* Whether the last receive had room for more. Only a hint, because the number may be another socket's by now; what follows from it is looked after

@@ -60,6 +60,7 @@ struct fl_ring {
     struct fl_lock lock;          /**< guards the submission side; epoll: everything */
     struct fl_lock reaping;       /**< guards the completion side; inside of no other, and none inside of it */
     _Atomic(uint32_t) queued;     /**< entries in the submission queue that the kernel has not been told of */
+    _Atomic(bool) refused;        /**< the kernel did not take all of them the last time */
     _Atomic(uint64_t) operations; /**< counter: ever queued by callers; written under `lock` */
     _Atomic(uint64_t) ended;      /**< counter: of these, told of */
     _Atomic(uint64_t) helped;     /**< counter: that the helpers carried out instead */
@@ -169,6 +170,12 @@ FL_INLINE int fl_ring_flush(struct fl_ring *ring)
 FL_INLINE uint32_t fl_ring_queued(const struct fl_ring *ring)
 {
     return load_relaxed(&((struct fl_ring *)(uintptr_t)ring)->queued); /* hint: the owner sees its own */
+}
+
+/** Whether the kernel takes operations, as far as the last time tells. */
+FL_INLINE bool fl_ring_accepts(const struct fl_ring *ring)
+{
+    return !load_relaxed(&((struct fl_ring *)(uintptr_t)ring)->refused); /* hint: asked again at the next flush */
 }
 
 /** The same as fl_ring_flush for another thread than the owner: does nothing while somebody is inside. */

@@ -12,7 +12,7 @@
  *   1. top == (uintptr_t)stack, 64-byte aligned; at least 2,048 bytes of the slot's last 4 KiB are below it, so that the header, the
  *      first frames and the task's first locals share one page: a task that parks early costs one page.
  *   2. colour == slot index % 32. Without it the hot words of all stacks would fall into one set of the L1 cache (4-9 ns a visit against 1-2).
- *   3. A slot is an odd number of pages. Slots of 16 pages would have their hot pages in 8 of the 128 sets of a TLB (Zen 4: 10 ns a visit of
+ *   3. A slot is an odd number of pages, where a class is more than one. Slots of 16 pages would have their hot pages in 8 of the 128 sets of a TLB (Zen 4: 10 ns a visit of
  *      256 stacks, 17 of 512, against 3 and 6).
  *   4. A slot is in exactly one of these states:
  *        fresh   index >= arena->made                 never handed out
@@ -38,7 +38,7 @@
  *
  * Trimming gives back whole pages including the header's, hence the bitmaps: a spare stack is a bit, nothing else. The TSan fiber and the
  * Valgrind id must outlive that; they stand in a side table that exists only under such a tool. When all of an arena is spare, its
- * guard markers go too: they are what keeps its page tables (128 bytes a 64-KiB stack) alive.
+ * guard markers go too: they are what keeps its page tables (136 bytes a 64-KiB stack) alive.
  *
  * Memory ordering
  *   [lock]    base/lock.h: a class's chains, arena lists, `made`, `spare`. A chain's headers travel with it.
@@ -83,7 +83,7 @@
 #endif
 
 #define ARENA_FIRST_SHIFT 20 /* bytes of a class's first arena without guards, or one slot: a small runtime stays small */
-#define ARENA_MAX_SHIFT 28   /* they double up to this: 4,096 stacks of 64 KiB */
+#define ARENA_MAX_SHIFT 28   /* they double up to this, without guards: 4,096 stacks of 64 KiB */
 #define UNMADE 0xff          /* in kinds[]: no guard stands */
 #define WORD 64
 

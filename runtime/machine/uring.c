@@ -80,7 +80,8 @@ static int submit_locked(struct fl_ring *ring)
     unsigned left;
     while ((left = io_uring_sq_ready(&ring->uring)) != 0 && (r > 0 || r == -EINTR)) /* it stops behind an entry that the kernel rejects */
         r = io_uring_submit(&ring->uring);
-    store_relaxed(&ring->queued, left); /* hint: others only look whether a flush is due */
+    store_relaxed(&ring->queued, left);       /* hint: others only look whether a flush is due */
+    store_relaxed(&ring->refused, left != 0); /* hint: it may take them the next time */
     if (left == 0 && ring->arming) {
         ring->arming = false;
         add_acq_rel(&ring->polls, 1); /* [polls] pairs with whoever takes an end */

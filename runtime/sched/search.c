@@ -28,6 +28,7 @@
 /* What is at hand without asking others. */
 static struct fl_task *at_hand(struct fl_worker *w, int64_t now)
 {
+    w->asked = now;
     fl_ring_flush(&w->ring);
     if (fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);

@@ -307,20 +307,21 @@ static FL_NOINLINE struct fl_task *dig(struct fl_worker *w, int64_t now)
     return task;
 }
 
-/* What there is to tell the kernel, and to hear from it. Many at once are cheaper, for the kernel and for the caches; but none waits for long. Epoll must be asked by a
- * system call. */
+/* What there is to tell the kernel, and to hear from it. Many at once are cheaper, for the kernel and for the caches; but none waits for long. What has ended is heard of for
+ * nothing if it is in the ring already; what the kernel keeps until it is called, and epoll, cost a system call, and are left to the next search if that is soon. */
 static void ask_kernel(struct fl_worker *w, int64_t now)
 {
-    bool due = now - w->asked >= ASK_EVERY, polls = fl_ring_polls(&w->ring);
-    uint32_t queued = fl_ring_queued(&w->ring);
-    if (queued >= MANY || (due && (queued != 0 || polls))) {
+    struct fl_ring *ring = &w->ring;
+    bool due = now - w->asked >= ASK_EVERY, polls = fl_ring_polls(ring);
+    uint32_t queued = fl_ring_queued(ring);
+    if (queued >= MANY || (due && (queued != 0 || polls || fl_ring_wants_kick(ring)))) {
         w->asked = now;
         store_relaxed(&w->tells, queued + 1); /* hint: for who looks whether it is stalled */
-        fl_ring_flush(&w->ring);
+        fl_ring_flush(ring);
         store_relaxed(&w->tells, 0); /* hint: as above */
     }
-    if ((due || !polls) && fl_ring_promising(&w->ring))
-        fl_ring_reap(&w->ring, true);
+    if (due ? fl_ring_promising(ring) : !polls && fl_ring_ready(ring))
+        fl_ring_reap(ring, true);
 }
 
 /* One that is stalled is told of, and what was woken there taken over: nobody may be idle for long who would. */

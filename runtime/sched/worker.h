@@ -132,7 +132,7 @@ struct fl_worker {
     _Atomic(int64_t) looked;       /**< when it last looked round, ns */
     _Atomic(uint32_t) tells;       /**< of how many operations it tells the kernel, which carries some of them out meanwhile */
     int64_t dug;                   /**< when it gave the oldest item a turn, ns */
-    int64_t asked;                 /**< when it last told the kernel of few operations at a look round, or asked epoll, ns */
+    int64_t asked;                 /**< when it last told the kernel of operations, or asked it, ns */
     unsigned source;               /**< whose turn it is in fl_worker_injected */
     bool inject_turn, deque_turn;  /**< whose turn it is when it looks round */
     bool graves_turn;              /**< the same where a deque ends in graves */
@@ -274,6 +274,12 @@ FL_INLINE void fl_worker_ask(struct fl_worker *w)
 FL_INLINE bool fl_worker_is_asked(struct fl_worker *w)
 {
     return load_relaxed(fl_atomic(int32_t, &w->hot.budget_)) < FL_ASKED / 2; /* hint: as above */
+}
+
+/** What it has queued is not kept for more at its next look round, should it come to that before it searches. The owner alone. */
+FL_INLINE void fl_worker_tell_kernel(struct fl_worker *w)
+{
+    w->asked = 0;
 }
 
 /** Counts a dispatch. @return whether it is time to look round: because somebody has asked for it, or by its count since `more` dispatches. */

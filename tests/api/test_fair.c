@@ -445,6 +445,86 @@ Test(fair, yielders_do_not_starve_what_is_submitted)
     }
 }
 
+/* ---- a message that is sent among others ---- */
+
+enum { MESSAGES = 150, COMPANY = 3 };
+
+static struct {
+    int message[2], wait[COMPANY][2];
+    filch_event go;
+    atomic_bool arrived;
+} mail;
+
+/* Outside of the runtime, so that nothing in it hastens the message. */
+static void *take_messages(void *arg)
+{
+    char c;
+    while (read(mail.message[1], &c, 1) == 1)
+        atomic_store(&mail.arrived, true);
+    return arg;
+}
+
+static int wait_in_company(void *arg)
+{
+    intptr_t i = (intptr_t)arg;
+    char c;
+    must(i == 0 || filch_event_wait(&mail.go) == 0);
+    must(filch_recv(mail.wait[i][0], &c, 1, 0) == 1);
+    return 0;
+}
+
+/* Its timer is due when the message is sent: then it has the worker until the message is there. */
+static int compute_until_it_arrives(void *arg)
+{
+    (void)arg;
+    must(filch_event_wait(&mail.go) == 0 && filch_sleep(FILCH_USEC(120)) == 0);
+    for (int64_t start = filch_now(); !atomic_load(&mail.arrived);)
+        must(patient(start));
+    return 0;
+}
+
+static void keep_busy(int64_t ns)
+{
+    for (int64_t end = filch_now() + ns; filch_now() < end;)
+        ;
+}
+
+static int send_among_others(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < MESSAGES; i++) {
+        atomic_store(&mail.arrived, false);
+        filch_event_reset(&mail.go);
+        FILCH_SCOPE(s);
+        must(filch_spawn(&s, compute_until_it_arrives, NULL) == 0);
+        for (intptr_t j = 1; j < COMPANY; j++)
+            must(filch_spawn(&s, wait_in_company, (void *)j) == 0);
+        must(filch_sleep(FILCH_MSEC(2)) == 0);
+        must(filch_spawn(&s, wait_in_company, (void *)0) == 0 && filch_sleep(FILCH_USEC(300)) == 0);
+        keep_busy(FILCH_USEC(60));
+        filch_event_set(&mail.go);
+        filch_yield(); /* the others wait: two of them for what is in line for the kernel */
+        keep_busy(FILCH_USEC(130));
+        must(filch_send(mail.message[0], "x", 1, 0) == 1);
+        for (int j = 0; j < COMPANY; j++)
+            must(write(mail.wait[j][1], "x", 1) == 1);
+        must(filch_join(&s) == 0);
+    }
+    return 0;
+}
+
+Test(fair, a_message_goes_before_somebody_computes, .timeout = 60)
+{
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, mail.message) == 0);
+    for (int i = 0; i < COMPANY; i++)
+        must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, mail.wait[i]) == 0);
+    pthread_t thread = thread_start(take_messages, NULL);
+    must(filch_run(&(filch_config){.workers = 1, .relief = FILCH_RELIEF_NONE}, send_among_others, NULL) == 0);
+    must(filch_run(&(filch_config){.model = FILCH_MODEL_N1}, send_among_others, NULL) == 0);
+    must(shutdown(mail.message[0], SHUT_WR) == 0);
+    thread_join(thread);
+}
+
 /* ---- sleep ---- */
 
 static int sleep_some(void *arg)

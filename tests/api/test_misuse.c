@@ -23,6 +23,7 @@ static void last_words(filch_fn *mistake, bool as_task, char *ret_text, size_t s
     pid_t child = fork();
     must(child >= 0);
     if (child == 0) {
+        alarm(20);
         dup2(pair[1], 2);
         if (as_task)
             filch_run(NULL, mistake, NULL);

@@ -391,8 +391,10 @@ Test(run, a_forked_child_can_run_a_runtime_of_its_own, .disabled = SANITIZED)
     filch_runtime *runtime;
     must(filch_start(&(filch_config){.workers = 2}, &runtime) == 0);
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        alarm(20);
         _exit(filch_run(&(filch_config){.workers = 2}, answer, NULL) == 42 ? 0 : 1);
+    }
     int status;
     must(child > 0 && waitpid(child, &status, 0) == child && status == 0);
     must(filch_stop(runtime, FILCH_NEVER) == 0);

@@ -293,6 +293,51 @@ Test(faults, a_sleep_that_fails_is_slept_again)
     must(atomic_load(&refused) == 0);
 }
 
+/* ---- a message that needs no ring ---- */
+
+static int unread[2][2], message[2];
+static atomic_bool healed;
+
+static int receive_unread(void *arg)
+{
+    char c;
+    must(filch_recv(*(int *)arg, &c, 1, 0) == 1);
+    return 0;
+}
+
+static void *heal_in_the_end(void *arg)
+{
+    sleep(2);
+    atomic_store(&healed, true);
+    heal(&shim.submit);
+    return arg;
+}
+
+static int send_without_the_ring(void *arg)
+{
+    (void)arg;
+    FILCH_SCOPE(s);
+    must(filch_sleep(FILCH_MSEC(5)) == 0);
+    breaks(&shim.submit, EBUSY, 1);
+    pthread_t thread = thread_start(heal_in_the_end, NULL);
+    must(filch_spawn(&s, receive_unread, unread[0]) == 0 && filch_spawn(&s, receive_unread, unread[1]) == 0);
+    filch_yield();
+    must(filch_sleep(FILCH_MSEC(5)) == 0);
+    must(filch_send(message[0], "x", 1, 0) == 1 && !atomic_load(&healed));
+    must(write(unread[0][1], "x", 1) == 1 && write(unread[1][1], "x", 1) == 1);
+    must(filch_join(&s) == 0);
+    thread_join(thread);
+    return 0;
+}
+
+Test(faults, a_message_that_need_not_wait_does_not_wait_for_the_ring)
+{
+    uring_only();
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, message) == 0);
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, unread[0]) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, unread[1]) == 0);
+    must(filch_run(&(filch_config){.workers = 1, .io = FILCH_IO_URING}, send_without_the_ring, NULL) == 0);
+}
+
 /* ---- a submission that lasts ---- */
 
 enum { SUBMISSIONS = 100 };
