@@ -157,6 +157,8 @@ static void look_after(struct fl_worker *w, struct fl_worker *victim, int64_t no
 static struct fl_task *rob(struct fl_worker *w, struct fl_worker *victim)
 {
     bool deque = fl_deque_size_hint(&victim->hot.deque_) != 0, ready = fl_ready_size_hint(&victim->ready) != 0;
+    if (!deque && !ready)
+        return NULL;
     int64_t began = fl_clock();
     if (unlikely(!fl_full_duty(w))) { /* of those that are not stalled nothing, and of nobody what has not begun */
         deque = false;
