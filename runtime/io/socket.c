@@ -77,7 +77,7 @@ static bool goes_with_others(const struct fl_task *task, const struct io_uring_s
         return true;
     bool due = fl_ring_queued(&w->ring) >= CALL_DUE;
     if (due)
-        fl_worker_tell_kernel(w); /* who comes first now may be the task of a timer, and compute */
+        fl_worker_make_call_due(w); /* who comes first now may be the task of a timer, and compute */
     return due;
 }
 

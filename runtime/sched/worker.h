@@ -276,8 +276,8 @@ FL_INLINE bool fl_worker_is_asked(struct fl_worker *w)
     return load_relaxed(fl_atomic(int32_t, &w->hot.budget_)) < FL_ASKED / 2; /* hint: as above */
 }
 
-/** What it has queued is not kept for more at its next look round, should it come to that before it searches. The owner alone. */
-FL_INLINE void fl_worker_tell_kernel(struct fl_worker *w)
+/** Makes the call to the kernel due, for a look round that comes before the next search. The owner alone. */
+FL_INLINE void fl_worker_make_call_due(struct fl_worker *w)
 {
     w->asked = 0;
 }
