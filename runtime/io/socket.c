@@ -34,7 +34,8 @@
 #define FOUND_ALL 4096u           /* a worker's `found` when every attempt on a drained socket finds something */
 #define FOUND_FEW (FOUND_ALL / 3) /* below that they are not worth a system call each */
 #define FOUND_MEMORY 16           /* attempts that count */
-#define UNTRIED 16                /* one in so many is made all the same */
+#define SPARED_MAX 128            /* one in so many at least is made all the same */
+#define SPARED_LESS 8             /* the part of it that is left when one finds something; it doubles when one finds nothing */
 #define CALL_DUE 2                /* so many queued operations are worth a system call */
 
 static unsigned capped(size_t len)
@@ -91,10 +92,16 @@ static bool is_drained(const struct fl_task *task, const struct io_uring_sqe *sq
 /* Whether to try to receive from a drained socket all the same: if on this worker something tends to have come meanwhile. */
 static bool is_worth_trying(struct fl_worker *w)
 {
-    if (w->found > FOUND_FEW)
-        return true;
-    w->untried = (w->untried + 1) % UNTRIED;
-    return w->untried == 0;
+    if (w->found <= FOUND_FEW && ++w->untried < w->spared)
+        return false;
+    w->untried = 0;
+    return true;
+}
+
+static void learn(struct fl_worker *w, bool found)
+{
+    w->found += (found ? FOUND_ALL / FOUND_MEMORY : 0) - w->found / FOUND_MEMORY;
+    w->spared = found ? w->spared / SPARED_LESS : w->spared == 0 ? 1 : w->spared < SPARED_MAX ? 2 * w->spared : SPARED_MAX;
 }
 
 /* With epoll an attempt costs more than it finds. */
@@ -113,7 +120,7 @@ static int receive_drained(struct fl_task *task, const struct io_uring_sqe *sqe)
     if (!is_worth_trying(w))
         return fl_op_run(task, sqe, true);
     int r = try_(task, sqe);
-    w->found += (r < 0 ? 0 : FOUND_ALL / FOUND_MEMORY) - w->found / FOUND_MEMORY;
+    learn(w, r >= 0);
     return finish(task, sqe, r);
 }
 

@@ -114,7 +114,8 @@ struct fl_worker {
     /* seldom */
     _Atomic(uint32_t) buffered[FL_BUFFERED]; /**< descriptors that are not for direct I/O (io/file.c) */
     struct fl_company company;
-    uint32_t found, untried;       /**< how often attempts to receive find something, and receives since the last one (io/socket.c) */
+    uint32_t found, untried;       /**< how often attempts to receive find something, receives since the last one (io/socket.c), ... */
+    uint32_t spared;               /**< ... and how many are passed to the ring before the next */
     unsigned index;                /**< in the runtime's workers; reliefs come after the regular ones */
     _Atomic(unsigned) host;        /**< the regular worker on whose CPU it runs */
     bool fifo;                     /**< its carrier is real-time without time slices: those on one CPU take turns only if they yield */
@@ -342,6 +343,10 @@ FL_INLINE void fl_notify(struct filch_runtime *runtime)
 
 /** Looks at the ring, the timers, and whose turn it is; resets the budget. @return a task that must go first, or NULL. */
 FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
+
+/** Its task is about to park, and no other is ready: the kernel is told of what is queued, and what has ended is heard of. Where that is all that keeps the others
+ * waiting, no stack has to be fetched for a search. */
+FL_NOINLINE void fl_worker_hear(struct fl_worker *w);
 
 #define IO_LINES 10 /* of a stack, from where a task in an operation was left up to the frame of who called it */
 
