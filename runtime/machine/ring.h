@@ -234,11 +234,15 @@ FL_INLINE bool fl_ring_wants_kick(struct fl_ring *ring)
  * been late. May return a little too soon. */
 FL_INLINE void fl_ring_sleep_punctually(struct fl_ring *ring, int64_t timeout)
 {
+    if (timeout == INT64_MAX) {
+        fl_ring_sleep(ring, timeout);
+        return;
+    }
     int64_t began = fl_clock(), ask = fl_late_ask(&ring->late, timeout);
     if (timeout > FL_RING_SPIN && ask < FL_RING_SHORTEST)
         ask = FL_RING_SHORTEST;
-    if (timeout == INT64_MAX || ask >= FL_RING_SHORTEST) {
-        fl_ring_sleep(ring, timeout == INT64_MAX ? timeout : ask);
+    if (ask >= FL_RING_SHORTEST) {
+        fl_ring_sleep(ring, ask);
         int64_t over = fl_clock() - began - ask;
         if (over >= 0 && !fl_ring_ready(ring)) /* else something has ended it */
             fl_late_learn(&ring->late, timeout, over);
