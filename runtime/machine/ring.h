@@ -17,12 +17,21 @@
 
 /** What a completion calls. Lives until `done` was called for its last completion. */
 struct fl_ring_op {
-    /** Called once a completion, on the thread that reaped it, without the ring's lock. */
+    /** Called once a completion, on the thread that reaped it, without the ring's lock. It reaps nothing itself. */
     void (*done)(struct fl_ring_op *op, int32_t res, uint32_t flags);
     struct fl_ring_op *next, **link; /**< epoll: in line at a descriptor; link NULL: not any more */
     int fd;                          /**< epoll */
     uint32_t events;                 /**< epoll: which ones it waits for */
 };
+
+/** A completion that was copied out of an io_uring's queue. */
+struct fl_completion {
+    struct fl_ring_op *op;
+    int32_t res;
+    uint32_t flags;
+};
+
+#define FL_RING_BATCH 64 /* completions copied out a time under the lock */
 
 #define FL_EPOLL_FETCHED 64 /* events fetched a time */
 
@@ -74,6 +83,9 @@ struct fl_ring {
         struct io_uring uring;
         struct fl_epoll epoll;
     };
+    struct io_uring_cqe *seen[FL_RING_BATCH]; /**< guarded by `reaping` */
+    struct fl_completion
+        batch[FL_RING_BATCH]; /**< own: the owner's, so that a reap touches little of the stack of the task that it happens on */
 };
 
 /** One more operation is queued; the lock is held. */

@@ -41,7 +41,6 @@
 #define SOON 1000000     /* ns after which a kernel that takes nothing is asked again */
 #define FLAGS (IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP)
 #define COOP (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
-#define BATCH 64 /* completions copied out a time under the lock */
 
 char
     fl_uring_maps; /* stands for the addresses that liburing maps by system calls of its own: whoever maps the same ones next comes after whoever had them */
@@ -218,21 +217,14 @@ static bool rearm(struct fl_ring *ring)
     return stands;
 }
 
-/* One that was copied out of the queue. */
-struct completion {
-    struct fl_ring_op *op;
-    int32_t res;
-    uint32_t flags;
-};
-
-/* Takes up to BATCH completions out of the queue. *ret_stopped: before the end of the last wake poll, which is not for others than the owner. */
-static unsigned take_batch(struct fl_ring *ring, bool owner, struct completion *batch, bool *ret_stopped)
+/* Takes up to FL_RING_BATCH completions out of the queue. *ret_stopped: before the end of the last wake poll, which is not for others than the owner. */
+static unsigned take_batch(struct fl_ring *ring, bool owner, struct fl_completion *batch, bool *ret_stopped)
 {
-    struct io_uring_cqe *cqes[BATCH];
+    struct io_uring_cqe **cqes = ring->seen;
     fl_lock_take(&ring->reaping);
-    unsigned n = io_uring_peek_batch_cqe(&ring->uring, cqes, BATCH), i = 0; /* also fetches what overflowed */
+    unsigned n = io_uring_peek_batch_cqe(&ring->uring, cqes, FL_RING_BATCH), i = 0; /* also fetches what overflowed */
     for (*ret_stopped = false; i < n; i++) {
-        struct completion c = {.op = io_uring_cqe_get_data(cqes[i]), .res = cqes[i]->res, .flags = cqes[i]->flags};
+        struct fl_completion c = {.op = io_uring_cqe_get_data(cqes[i]), .res = cqes[i]->res, .flags = cqes[i]->flags};
         if (c.op == &ring->wake_op && !(c.flags & IORING_CQE_F_MORE)) {
             if (!owner && is_last_poll(ring)) {
                 *ret_stopped = true;
@@ -248,12 +240,11 @@ static unsigned take_batch(struct fl_ring *ring, bool owner, struct completion *
     return i;
 }
 
-unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
+static unsigned reap(struct fl_ring *ring, bool owner, struct fl_completion *batch)
 {
     unsigned total = 0, n;
     bool wake = false, stopped, again, tried = false;
     do {
-        struct completion batch[BATCH];
         n = take_batch(ring, owner, batch, &stopped);
         unsigned ended = 0;
         for (unsigned i = 0; i < n; i++) {
@@ -268,12 +259,23 @@ unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
         if (ended)
             add_relaxed(&ring->ended, ended); /* counter */
         total += n;
-        again = stopped ? !tried && rearm(ring) : n == BATCH;
+        again = stopped ? !tried && rearm(ring) : n == FL_RING_BATCH;
         tried = tried || stopped; /* one that ends at once would do so again */
     } while (again);
     if (wake && !owner)
         fl_ring_wake(ring); /* it was meant for the owner, who may be about to sleep */
     return total;
+}
+
+static FL_NOINLINE unsigned reap_by_another(struct fl_ring *ring)
+{
+    struct fl_completion batch[FL_RING_BATCH];
+    return reap(ring, false, batch);
+}
+
+unsigned fl_uring_reap(struct fl_ring *ring, bool owner)
+{
+    return owner ? reap(ring, true, ring->batch) : reap_by_another(ring);
 }
 
 void fl_uring_sleep(struct fl_ring *ring, int64_t timeout)
