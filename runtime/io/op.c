@@ -151,6 +151,18 @@ static FL_NOINLINE void flush_for_thread(struct fl_ring *ring)
         fl_ring_wake(ring); /* its owner tries again */
 }
 
+/* Before the wait for an operation: the kernel is heard if there is nothing else to do. @return whether it has ended */
+FL_INLINE bool hear(struct fl_worker *w, struct fl_task *task)
+{
+    uint32_t seen;
+    if (!fl_worker_is_dry(w)) {
+        fl_worker_prefetch_next(w);
+        return false;
+    }
+    fl_worker_hear(w);
+    return fl_wake_claimed(task, &seen);
+}
+
 static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
 {
     bool thread;
@@ -162,11 +174,12 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
     int r = cancellable ? publish(task, &op, w) : 0;
     r = r ? r : fl_uring_queue_locked(ring, sqe, &op.ring_op);
     fl_lock_give(&ring->lock);
+    bool served = false;
     if (r == 0) {
         if (unlikely(thread))
             flush_for_thread(ring);
         else
-            fl_worker_prefetch_next(w);
+            served = hear(w, task);
         fl_wait(task, &operates, NULL, false);
         r = op.result;
     } else {
@@ -174,6 +187,8 @@ static int run_in_ring(struct fl_task *task, const struct io_uring_sqe *sqe, boo
         r = cancellable ? r : FL_OP_NOT_TAKEN;
     }
     store_release(&task->waits, 0); /* [waits] a canceller that still has the name finds nothing in the ring */
+    if (served)
+        fl_op_served(task);
     return r;
 }
 

@@ -228,13 +228,6 @@ static FL_NOINLINE struct fl_task *first_of_round(struct fl_worker *w, struct fl
     return first;
 }
 
-/* Whether there is nothing to go on with here, as far as is known. Epoll knows nothing by itself, and is asked by the search. */
-FL_INLINE bool is_out_of_work(struct fl_worker *w)
-{
-    return fl_ready_size_hint(&w->ready) == 0 && fl_deque_size_hint(&w->hot.deque_) == 0 && !w->ended_scope && !fl_ring_polls(&w->ring) &&
-           fl_full_duty(w);
-}
-
 /* What most parks come to: the task that is next has a stack, and so has the one that parks. Counts the dispatch.
  * @return that task; NULL: there is more to do, for park_slow */
 FL_INLINE struct fl_task *next_at_once(struct fl_worker *w, const struct fl_task *task)
@@ -269,8 +262,6 @@ static FL_NOINLINE int park_slow(struct fl_worker *w, const struct fl_why *why, 
     struct fl_stack *fresh = NULL;
     if (fl_worker_spent(w)) /* tasks that only wake each other must not starve timers, the ring and what comes from outside */
         to = first_of_round(w, &fresh);
-    if (likely(!to) && is_out_of_work(w))
-        fl_worker_hear(w);
     if (likely(!to) && unlikely(!choose(w, &to, &fresh))) {
         w->commit = NULL;
         return -ENOMEM;

@@ -14,7 +14,7 @@
  *   1. What the worker owns and others may need (deque, ready queue, timers, ring) is reachable without its help at any time, also while a
  *      task keeps the carrier. What is not reachable (children ended but not told of, the commit of a switch) is dealt with before the next
  *      task of another scope runs.
- *   2. w->hot.current_ is NULL exactly while the loop runs, or a task that is about to park hears what the kernel has for the others (fl_worker_hear).
+ *   2. w->hot.current_ is NULL exactly while the loop runs, or a task that is about to wait for the kernel hears what it has (fl_worker_hear).
  *   3. The worker is read again (fl_self) after every call that may park. */
 #include "sched/worker.h"
 
@@ -327,13 +327,13 @@ static void ask_kernel(struct fl_worker *w, int64_t now)
 void fl_worker_hear(struct fl_worker *w)
 {
     struct fl_task *task = fl_worker_task(w);
-    if (fl_ring_queued(&w->ring) == 0 && !fl_ring_promising(&w->ring))
-        return;
     fl_worker_set_task(w, NULL);         /* what the kernel takes is not its time, and what it wakes goes on here, and next */
     w->asked = load_relaxed(&w->looked); /* own: its own, and near enough */
     fl_ring_flush(&w->ring);
     if (fl_ring_promising(&w->ring))
         fl_ring_reap(&w->ring, true);
+    if (load_relaxed(&w->wheel.count)) /* hint: its own */
+        fl_wheel_fire(&w->wheel, fl_clock());
     fl_worker_set_task(w, task);
 }
 

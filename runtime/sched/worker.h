@@ -344,8 +344,15 @@ FL_INLINE void fl_notify(struct filch_runtime *runtime)
 /** Looks at the ring, the timers, and whose turn it is; resets the budget. @return a task that must go first, or NULL. */
 FL_COLD struct fl_task *fl_worker_look_round(struct fl_worker *w);
 
-/** Its task is about to park, and no other is ready: the kernel is told of what is queued, and what has ended is heard of. Where that is all that keeps the others
- * waiting, no stack has to be fetched for a search. */
+/** Whether nobody is ready on a worker whose task is about to wait, and it is not time to look round. */
+FL_INLINE bool fl_worker_is_dry(struct fl_worker *w)
+{
+    return fl_ready_size_hint(&w->ready) == 0 && fl_deque_size_hint(&w->hot.deque_) == 0 && !w->ended_scope && fl_full_duty(w) &&
+           !fl_worker_spent(w);
+}
+
+/** The kernel is told of what is queued, and what has ended is heard of, by a task that is about to wait for its operation while nobody else is ready: the loop would do just
+ * that, but needs a stack first. Its own may have ended then, too. */
 FL_NOINLINE void fl_worker_hear(struct fl_worker *w);
 
 #define IO_LINES 10 /* of a stack, from where a task in an operation was left up to the frame of who called it */
