@@ -294,6 +294,14 @@ static bool is_refused_splice(const struct io_uring_sqe *sqe, int r)
     return r == -EAGAIN && sqe->opcode == IORING_OP_SPLICE && !(sqe->splice_flags & SPLICE_F_NONBLOCK);
 }
 
+/* It may be served at once, again and again. */
+static int stand_in(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable)
+{
+    int r = fl_standin_run(task, sqe, cancellable);
+    fl_op_served(task);
+    return r;
+}
+
 int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool cancellable, bool *ret_again)
 {
     *ret_again = false;
@@ -301,13 +309,13 @@ int fl_op_run_again(struct fl_task *task, const struct io_uring_sqe *sqe, bool c
         return fl_request_do(sqe);
     fl_enlist(task);
     if (unlikely(fl_op_polls(task)) || unlikely(!fl_backend_knows(&task->runtime->backend, sqe->opcode)) || unlikely(fl_request_hogs(sqe)))
-        return fl_standin_run(task, sqe, cancellable);
+        return stand_in(task, sqe, cancellable);
     for (int64_t pause = 0;; *ret_again = true) {
         int r = run_in_ring(task, sqe, cancellable), code;
         if (!cancellable && r != -ECANCELED) /* which is what the kernel says when the thread that submitted it exits */
             return r;
         if (is_refused_splice(sqe, r))
-            return fl_standin_run(task, sqe, cancellable);
+            return stand_in(task, sqe, cancellable);
         if (cancellable && r == -EAGAIN && (r = wait_for_ready(task, sqe, &pause)) == 0)
             continue;
         if (!is_interrupted(r))

@@ -6,6 +6,7 @@
  * when. What is not tested here: how long a turn takes (filch-bench yield, timers, pingpong). */
 #include "api.h"
 
+#include <netinet/in.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -440,6 +441,38 @@ Test(fair, yielders_do_not_starve_what_is_submitted)
         pthread_t thread = thread_start(submit_later, runtime);
         must(filch_submit(runtime, yield_until_over, NULL) == 0);
         must(filch_call(runtime, yield_until_over, NULL) == 0);
+        thread_join(thread);
+        must(filch_stop(runtime, FILCH_NEVER) == 0);
+    }
+}
+
+/* Each of its operations is the only one that is queued, and has ended before it would have to wait: a datagram socket is connected at once. */
+static int connect_until_over(void *arg)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)arg;
+    must(fd >= 0);
+    for (int64_t start = filch_now(); !over();) {
+        must(patient(start));
+        must(filch_connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    }
+    must(close(fd) == 0);
+    return 0;
+}
+
+Test(fair, one_whose_operations_end_at_once_starves_nobody)
+{
+    FOR_EACH_CONFIG(config, every_loop)
+    {
+        filch_config alone = *config; /* or a relief would come to the others' help */
+        filch_runtime *runtime;
+        alone.relief = FILCH_RELIEF_NONE;
+        must(filch_start(&alone, &runtime) == 0);
+        set_goal(11);
+        pthread_t thread = thread_start(submit_later, runtime);
+        must(filch_submit(runtime, nap_once, NULL) == 0);
+        must(filch_call(runtime, connect_until_over, NULL) == 0);
         thread_join(thread);
         must(filch_stop(runtime, FILCH_NEVER) == 0);
     }
